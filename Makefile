@@ -1,0 +1,3 @@
+# make help lists everything.
+SHELL := /bin/bash
+.DEFAULT_GOAL := help

@@ -1,0 +1,3 @@
+module github.com/bellhop-mesh/bellhop
+
+go 1.26.8

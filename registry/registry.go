@@ -1,0 +1,72 @@
+// Package registry holds what is known about services: where their instances are and how they are spoken to. It merges
+// what several sources say, never loses a good address to a bad update, and hands out immutable snapshots. It must never
+// touch a connection of a call, and never block the data plane.
+//
+//	file ─┐
+//	zk   ─┼─► Source.Run ─► Manager (merge, coalesce, last-known-good on disk) ─► *Snapshot ─► route.Compile
+//	k8s  ─┘
+package registry
+
+import (
+	"context"
+	"time"
+)
+
+// Snapshot is everything known at one moment. It is immutable once it was handed out: safe for concurrent use.
+type Snapshot struct {
+	Version  uint64              // grows with every change in this process
+	Services map[string]*Service // by name
+	Remotes  []Remote            // the remote proxy cluster, sorted by Addr
+	Taken    time.Time           // when the newest part was read; zero when it came from the last-known-good file
+}
+
+// Service is one callable name.
+type Service struct {
+	Name       string        `yaml:"-" json:"name"`
+	Framing    string        `yaml:"framing" json:"framing,omitempty"`                 // a word of protocol.ParseWire; default framed-binary
+	Mode       string        `yaml:"mode" json:"mode,omitempty"`                       // exclusive, multiplexed, per-call; default by framing
+	Balancer   string        `yaml:"balancer" json:"balancer,omitempty"`               // least-active (default), round-robin, random, p2c
+	Timeout    time.Duration `yaml:"timeout" json:"timeout,omitempty"`                 // deadline of calls that bring none; default 1s
+	SeqID      string        `yaml:"seqid" json:"seqid,omitempty"`                     // echo (default) or positional (exclusive only)
+	Ordered    bool          `yaml:"ordered" json:"ordered,omitempty"`                 // one call at a time on one endpoint
+	KeepPrefix bool          `yaml:"keep_prefix" json:"keep_prefix,omitempty"`         // servers want "Service:method" (TMultiplexedProcessor)
+	Oneway     []string      `yaml:"oneway" json:"oneway,omitempty"`                   // methods to send as oneway although the frame cannot say so
+	Idempotent []string      `yaml:"idempotent" json:"idempotent,omitempty"`           // methods that may run twice
+	MaxConns   int           `yaml:"max_connections" json:"max_connections,omitempty"` // per endpoint, over all workers
+	MaxPending int           `yaml:"max_pending" json:"max_pending,omitempty"`         // calls waiting for a connection, per endpoint and worker
+	Depth      int           `yaml:"depth" json:"depth,omitempty"`                     // calls in flight on one multiplexed connection
+	Remote     bool          `yaml:"remote" json:"remote,omitempty"`                   // the remote tier may know endpoints when this host knows none
+	Endpoints  []Endpoint    `yaml:"endpoints" json:"endpoints,omitempty"`
+}
+
+// Endpoint is one live instance.
+type Endpoint struct {
+	Addr    string            `yaml:"addr" json:"addr"`               // host:port, [v6]:port or unix:/path; a host name is resolved again and again
+	Weight  int               `yaml:"weight" json:"weight,omitempty"` // 1…1000, default 100; 0 in a file means the default
+	Zone    string            `yaml:"zone" json:"zone,omitempty"`
+	Host    string            `yaml:"host" json:"host,omitempty"` // the host it runs on, when Addr does not tell
+	Version string            `yaml:"version" json:"version,omitempty"`
+	Labels  map[string]string `yaml:"labels" json:"labels,omitempty"`
+	Framing string            `yaml:"framing" json:"framing,omitempty"` // overrides the service's
+}
+
+// Remote is one member of the remote proxy cluster.
+type Remote struct {
+	Addr   string `yaml:"addr" json:"addr"` // host:port
+	Zone   string `yaml:"zone" json:"zone,omitempty"`
+	Weight int    `yaml:"weight" json:"weight,omitempty"`
+}
+
+// Update is what one source knows now, whole: it replaces what the source said before.
+type Update struct {
+	Services map[string]*Service
+	Remotes  []Remote
+}
+
+// Source is one registry. Run blocks until ctx ends, calling publish with every good state it reads, the first one as
+// soon as it can. A state that can't be read is not published: the old one stands; Run logs it and counts it.
+// publish is safe for concurrent use and does not block.
+type Source interface {
+	Name() string
+	Run(ctx context.Context, publish func(Update)) error
+}
