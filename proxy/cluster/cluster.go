@@ -1,0 +1,282 @@
+// Package cluster holds the endpoints of one service and chooses among them. A Cluster and its Endpoints are shared by
+// all workers and immutable, but for two things: a worker's own State of an endpoint (touched on that worker's loop
+// only) and the count of open connections, which is atomic because it is bounded over all workers.
+//
+//	Cluster ── tiers: [same host] [same zone] [the rest] ── Endpoint ── States[worker]
+//
+// It must never dial, block or look at a clock: the worker passes its own time in.
+package cluster
+
+import (
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/registry"
+)
+
+// Mode says how many calls share an upstream connection.
+type Mode uint8
+
+// Modes. The zero value is not a mode.
+const (
+	Exclusive   Mode = 1 + iota // one call in flight on a connection, the connection is pooled
+	Multiplexed                 // calls in flight matched by sequence
+	PerCall                     // connect, one call, close
+)
+
+// String returns the word used in configuration and output.
+func (m Mode) String() string {
+	return [...]string{"unset", "exclusive", "multiplexed", "per-call"}[m&3]
+}
+
+// ParseMode turns a configured word into a Mode; "" gives the framing's default.
+func ParseMode(word string, f protocol.Framing) (Mode, error) {
+	switch word {
+	case "":
+		if f.Multiplexed() {
+			return Multiplexed, nil
+		}
+		return Exclusive, nil
+	case "exclusive":
+		return Exclusive, nil
+	case "multiplexed":
+		return Multiplexed, nil
+	case "per-call":
+		return PerCall, nil
+	}
+	return 0, fmt.Errorf("unknown mode %q: use exclusive, multiplexed or per-call", word)
+}
+
+// Endpoint is one live instance. Its identity survives snapshots, so that pools and balancer state do too.
+type Endpoint struct {
+	Network string // "tcp" or "unix"
+	Addr    string // host:port or a path; host names are resolved anew at every connect
+	Zone    string
+	Host    string
+	Weight  int // 1…1000
+	Wire    protocol.Wire
+	Remote  bool // a member of the remote proxy cluster
+
+	Conns  atomic.Int32 // open and opening connections, all workers
+	States []State      // by worker
+}
+
+// State is what one worker knows of an endpoint. Loop only.
+type State struct {
+	Active    int     // calls in flight
+	Latency   float64 // peak EWMA of reply times, ns
+	DownUntil int64   // worker clock, ns: not chosen before, after failed connects
+	Failures  int     // failed connects in a row
+	current   int     // smooth weighted round robin
+	Pool      any     // the worker's own pool of connections
+	_         [8]byte // keeps two workers' states on different cache lines
+}
+
+// Cluster is the endpoints of one service with the rules of how to call them. Immutable.
+type Cluster struct {
+	Name       string
+	Mode       Mode
+	Timeout    time.Duration // deadline of calls that bring none
+	Positional bool          // the servers do not echo sequences
+	Ordered    bool          // one call at a time on one endpoint, for each caller's connection
+	KeepPrefix bool          // the servers want "Service:method"
+	MaxConns   int           // per endpoint, all workers
+	MaxPending int           // calls waiting for a connection, per endpoint and worker
+	Depth      int           // calls in flight on one multiplexed connection
+	MayRemote  bool          // the remote tier may know endpoints when none is known here
+
+	balancer   Balancer
+	oneway     map[string]struct{}
+	idempotent map[string]struct{}
+	tiers      [][]*Endpoint
+	all        []*Endpoint
+	cursor     []uint32 // round robin position by worker
+	equal      bool     // all weights are the same
+}
+
+// Defaults are what a service that does not say gets.
+type Defaults struct {
+	Timeout    time.Duration
+	MaxConns   int
+	MaxPending int
+	Depth      int // of multiplexed connections to serial servers (plain Thrift, THeader, TTHeader)
+}
+
+// muxDepth bounds calls in flight on one OSP or dapeng connection: these servers work concurrently.
+const muxDepth = 1024
+
+// Locality says where this proxy runs, for the order same host → same zone → the rest.
+type Locality struct{ Host, Zone string }
+
+// New compiles one service. reuse returns the endpoint of an earlier table that is the same instance, or nil.
+func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(*Endpoint) *Endpoint) (*Cluster, error) {
+	wire, err := parseWire(s.Framing)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: framing: %w", s.Name, err)
+	}
+	mode, err := ParseMode(s.Mode, wire.Framing)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: mode: %w", s.Name, err)
+	}
+	bal, err := ParseBalancer(s.Balancer)
+	if err != nil {
+		return nil, fmt.Errorf("service %s: balancer: %w", s.Name, err)
+	}
+	c := &Cluster{
+		Name: s.Name, Mode: mode, Timeout: or(s.Timeout, d.Timeout), Ordered: s.Ordered, KeepPrefix: s.KeepPrefix,
+		MaxConns: or(s.MaxConns, d.MaxConns), MaxPending: or(s.MaxPending, d.MaxPending), Depth: s.Depth,
+		MayRemote: s.Remote, balancer: bal, oneway: set(s.Oneway), idempotent: set(s.Idempotent),
+		cursor: make([]uint32, workers), equal: true,
+	}
+	if c.Depth == 0 {
+		c.Depth = d.Depth
+		if wire.Framing.Multiplexed() {
+			c.Depth = muxDepth
+		}
+	}
+	switch s.SeqID {
+	case "", "echo":
+	case "positional":
+		if c.Positional = true; mode == Multiplexed {
+			return nil, fmt.Errorf("service %s: seqid: positional needs mode exclusive or per-call, not multiplexed", s.Name)
+		}
+	default:
+		return nil, fmt.Errorf("service %s: seqid: unknown word %q: use echo or positional", s.Name, s.SeqID)
+	}
+	return c, c.addEndpoints(s, wire, workers, loc, reuse)
+}
+
+func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers int, loc Locality, reuse func(*Endpoint) *Endpoint) error {
+	for i := range s.Endpoints {
+		e, err := newEndpoint(&s.Endpoints[i], wire, workers)
+		if err != nil {
+			return fmt.Errorf("service %s: endpoint %s: %w", s.Name, s.Endpoints[i].Addr, err)
+		}
+		if old := reuse(e); old != nil {
+			e = old
+		}
+		if len(c.all) > 0 && e.Weight != c.all[0].Weight {
+			c.equal = false
+		}
+		c.all = append(c.all, e)
+	}
+	c.tier(loc)
+	return nil
+}
+
+// tier sorts the endpoints into same host, same zone and the rest; empty tiers are left out.
+func (c *Cluster) tier(loc Locality) {
+	var tiers [3][]*Endpoint
+	for _, e := range c.all {
+		switch {
+		case e.Network == "unix" || e.Host != "" && e.Host == loc.Host:
+			tiers[0] = append(tiers[0], e)
+		case e.Zone != "" && e.Zone == loc.Zone:
+			tiers[1] = append(tiers[1], e)
+		default:
+			tiers[2] = append(tiers[2], e)
+		}
+	}
+	for _, t := range tiers {
+		if len(t) > 0 {
+			c.tiers = append(c.tiers, t)
+		}
+	}
+}
+
+func newEndpoint(r *registry.Endpoint, wire protocol.Wire, workers int) (*Endpoint, error) {
+	if r.Framing != "" {
+		w, err := protocol.ParseWire(r.Framing)
+		if err != nil {
+			return nil, err
+		}
+		wire = w
+	}
+	e := &Endpoint{
+		Network: "tcp", Addr: r.Addr, Zone: r.Zone, Host: r.Host, Weight: or(r.Weight, 100), Wire: wire,
+		States: make([]State, workers),
+	}
+	if len(r.Addr) > 5 && r.Addr[:5] == "unix:" {
+		e.Network, e.Addr = "unix", r.Addr[5:]
+	}
+	return e, nil
+}
+
+// NewRemotes makes the cluster of remote proxies: multiplexed THeader, in the given order of preference.
+func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*Endpoint) *Endpoint) *Cluster {
+	c := &Cluster{
+		Name: "bellhop-remote", Mode: Multiplexed, Timeout: d.Timeout, MaxConns: workers, MaxPending: d.MaxPending, Depth: 1 << 20,
+		cursor: make([]uint32, workers), equal: true,
+	}
+	for _, r := range remotes {
+		e := &Endpoint{
+			Network: "tcp", Addr: r.Addr, Zone: r.Zone, Weight: 100, Remote: true, States: make([]State, workers),
+			Wire: protocol.Wire{Framing: protocol.THeader},
+		}
+		if old := reuse(e); old != nil {
+			e = old
+		}
+		c.all = append(c.all, e)
+	}
+	if len(c.all) > 0 {
+		c.tiers = [][]*Endpoint{c.all}
+	}
+	return c
+}
+
+// Key identifies an endpoint of a service over snapshots: a changed weight or zone is a new endpoint with the old one's
+// connections left to drain.
+func (e *Endpoint) Key() string {
+	return fmt.Sprintf("%s|%s|%v|%d|%s|%s|%t", e.Network, e.Addr, e.Wire, e.Weight, e.Zone, e.Host, e.Remote)
+}
+
+// String returns the address as the registry writes it.
+func (e *Endpoint) String() string {
+	if e.Network == "unix" {
+		return "unix:" + e.Addr
+	}
+	return e.Addr
+}
+
+// Endpoints returns all endpoints. The slice must not be changed. Safe for concurrent use.
+func (c *Cluster) Endpoints() []*Endpoint { return c.all }
+
+// Oneway reports whether calls of this method are sent as oneway although their frame does not say so.
+func (c *Cluster) Oneway(method []byte) bool {
+	_, ok := c.oneway[string(method)]
+	return ok
+}
+
+// Idempotent reports whether a call of this method may run twice.
+func (c *Cluster) Idempotent(method []byte) bool {
+	_, ok := c.idempotent[string(method)]
+	return ok
+}
+
+func parseWire(word string) (protocol.Wire, error) {
+	if word == "" {
+		word = "framed-binary"
+	}
+	return protocol.ParseWire(word)
+}
+
+func set(words []string) map[string]struct{} {
+	if len(words) == 0 {
+		return nil
+	}
+	m := make(map[string]struct{}, len(words))
+	for _, w := range words {
+		m[w] = struct{}{}
+	}
+	return m
+}
+
+func or[T comparable](v, def T) T {
+	var zero T
+	if v == zero {
+		return def
+	}
+	return v
+}
