@@ -89,6 +89,29 @@ func WalkExact(p Payload, b []byte, w *Walker) error {
 	return nil
 }
 
+// Skip is Walk for one field's value of wire type t, as the field header names it in p (a compact boolean field has no
+// value bytes: n is 0). Loop or test only.
+func Skip(p Payload, t byte, b []byte, w *Walker) (n int, err error) {
+	if p == Compact && (t == cmpTrue || t == cmpFalse) {
+		return 0, nil
+	}
+	w.depth = 1
+	w.stack[0] = frame{left: 1, key: t, val: t} // a container of one element has no bytes of its own
+	var e *Error
+	switch {
+	case t == 0:
+		e = errType
+	case p == Compact:
+		n, e = w.compact(b, 0)
+	default:
+		n, e = w.binary(b, 0)
+	}
+	if e != nil {
+		return 0, e
+	}
+	return n, nil
+}
+
 // Resume walks on in b from pos, where b begins at the same byte in every call of one walk. The first call after Reset
 // opens the struct at pos. done: newPos is the struct's end. Otherwise, without an error, the walk stopped at newPos
 // and calling again before b is need bytes long is useless. Loop or test only.
