@@ -57,7 +57,7 @@ want_test() {
 	need node nodejs
 	need npm npm
 }
-want_bench() { need haproxy haproxy; }
+want_bench() { need /usr/sbin/haproxy haproxy; }
 
 install_packages() {
 	[ ${#packages[@]} -gt 0 ] || return 0
