@@ -1,0 +1,79 @@
+package file
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxProblems bounds what is kept of a hopeless file.
+const maxProblems = 100
+
+// Problem is one thing that is wrong in a registry file.
+type Problem struct {
+	File string // as it was opened
+	Line int    // from 1; 0 when it is about the file as a whole
+	Key  string // the path of the key, like services.demo.Greeter.timeout; "" when it is about the file as a whole
+	Text string // what is wrong; what to write instead
+}
+
+// String returns "file:line: key.path: what is wrong; what to write instead".
+func (p Problem) String() string {
+	var b strings.Builder
+	b.WriteString(p.File)
+	if p.Line > 0 {
+		fmt.Fprintf(&b, ":%d", p.Line)
+	}
+	b.WriteString(": ")
+	if p.Key != "" {
+		b.WriteString(p.Key + ": ")
+	}
+	b.WriteString(p.Text)
+	return b.String()
+}
+
+// Problems is the error of a registry that could not be read: all that is wrong with it, by file and line. It has at
+// least one entry.
+type Problems []Problem
+
+// Error returns one line per problem.
+func (ps Problems) Error() string {
+	lines := make([]string, len(ps))
+	for i, p := range ps {
+		lines[i] = p.String()
+	}
+	return strings.Join(lines, "\n")
+}
+
+// problems collects Problems up to the bound.
+type problems struct {
+	list    Problems
+	dropped int
+}
+
+func (c *problems) add(file string, line int, key, format string, args ...any) {
+	if len(c.list) == maxProblems {
+		c.dropped++
+		return
+	}
+	c.list = append(c.list, Problem{File: file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
+}
+
+// err returns nil or everything collected, each file's problems in the order of its lines.
+func (c *problems) err() error {
+	if len(c.list) == 0 {
+		return nil
+	}
+	list := slices.Clone(c.list)
+	slices.SortStableFunc(list, func(a, b Problem) int {
+		if a.File != b.File {
+			return strings.Compare(a.File, b.File)
+		}
+		return a.Line - b.Line
+	})
+	if c.dropped > 0 {
+		last := list[len(list)-1]
+		list = append(list, Problem{File: last.File, Text: fmt.Sprintf("and %d more problems; mend these first", c.dropped)})
+	}
+	return list
+}

@@ -1,0 +1,44 @@
+package registry
+
+import "sync/atomic"
+
+// Stats are a manager's counters, read at scrape by a collector that lives elsewhere.
+type Stats struct {
+	Updates         uint64 // updates taken from sources
+	RejectedUpdates uint64 // updates refused as broken; the old part stood
+	SourceErrors    uint64 // times a source's Run failed and was started again
+	LastGoodUnix    int64  // when the last good update was read, Unix seconds; 0: never in this process
+	Services        int    // in the present snapshot
+	Endpoints       int    // in the present snapshot, held ones included
+	Remotes         int    // in the present snapshot
+	HeldEndpoints   int    // kept although their source removed them; see ManagerConfig.HoldRemoved
+	LKGWrites       uint64 // last-known-good files written
+	LKGWriteErrors  uint64 // last-known-good files that could not be written
+}
+
+type counters struct {
+	updates, rejected, sourceErrors, lkgWrites, lkgWriteErrors atomic.Uint64
+	lastGood, services, endpoints, remotes, held               atomic.Int64
+}
+
+func (c *counters) describe(s *Snapshot, held int) {
+	endpoints := 0
+	for _, svc := range s.Services {
+		endpoints += len(svc.Endpoints)
+	}
+	c.services.Store(int64(len(s.Services)))
+	c.endpoints.Store(int64(endpoints))
+	c.remotes.Store(int64(len(s.Remotes)))
+	c.held.Store(int64(held))
+}
+
+// Stats returns the counters as they are now. Safe for concurrent use.
+func (m *Manager) Stats() Stats {
+	c := &m.stats
+	return Stats{
+		Updates: c.updates.Load(), RejectedUpdates: c.rejected.Load(), SourceErrors: c.sourceErrors.Load(),
+		LastGoodUnix: c.lastGood.Load(), Services: int(c.services.Load()), Endpoints: int(c.endpoints.Load()),
+		Remotes: int(c.remotes.Load()), HeldEndpoints: int(c.held.Load()),
+		LKGWrites: c.lkgWrites.Load(), LKGWriteErrors: c.lkgWriteErrors.Load(),
+	}
+}
