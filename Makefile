@@ -34,7 +34,7 @@ build: ## bin/bellhop and bin/thriftperf, static, with their version
 .PHONY: test
 test: ## every test, with the real Thrift peers (installs them first, once)
 	@scripts/setup.sh test
-	@scripts/gotest.sh test ./...
+	@scripts/gotest.sh test -timeout 20m ./...
 
 .PHONY: race
 race: ## the tests of the concurrent packages under the race detector (at most 15 minutes)

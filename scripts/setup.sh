@@ -34,7 +34,7 @@ need() {
 	/*) [ -e "$what" ] && return 0 ;;
 	*) command -v "$what" >/dev/null && return 0 ;;
 	esac
-	packages+=("$@")
+	[[ " ${packages[*]} " == *" $* "* ]] || packages+=("$@")
 }
 
 want_demo() {
