@@ -28,11 +28,8 @@ func CanonicalAddr(s string) (string, error) {
 	case strings.HasPrefix(s, "/"):
 		return "", fmt.Errorf("is a bare path; write unix:%s", s)
 	}
-	if ip, err := netip.ParseAddr(strings.Trim(s, "[]")); err == nil {
-		if ip.Is4() {
-			return "", fmt.Errorf("has no port; write %s:9090", ip)
-		}
-		return "", fmt.Errorf("does not tell host from port; write [%s]:9090", ip)
+	if ip, err := netip.ParseAddr(strings.TrimSuffix(strings.TrimPrefix(s, "["), "]")); err == nil && ip.Zone() == "" {
+		return "", fmt.Errorf("is a bare IP address; write %s", net.JoinHostPort(ip.String(), "9090"))
 	}
 	host, port, err := net.SplitHostPort(s)
 	if err != nil {
@@ -69,6 +66,9 @@ func canonicalHost(host string) (string, error) {
 	if ip, err := netip.ParseAddr(host); err == nil {
 		if ip.IsUnspecified() {
 			return "", errors.New("is the wildcard address, which is a place to listen and not to connect to; write the host's own address")
+		}
+		if zone := ip.Zone(); zone != "" && !hostLabel(strings.ReplaceAll(zone, ".", "_")) {
+			return "", fmt.Errorf("has the IPv6 zone %q; write the name of an interface", zone)
 		}
 		return ip.String(), nil
 	}

@@ -62,9 +62,24 @@ func show(n *yaml.Node) string {
 		return "a list"
 	case n.ShortTag() == "!!null":
 		return "empty"
+	case n.ShortTag() != "!!str":
+		return clip(n.Value)
+	case n.Style&(yaml.DoubleQuotedStyle|yaml.SingleQuotedStyle) != 0:
+		return "the text " + strconv.Quote(clip(n.Value))
 	default:
 		return strconv.Quote(clip(n.Value))
 	}
+}
+
+// unfit says why a name or a text can't be taken; "" when it can. Control characters would reach logs and labels.
+func unfit(s string) string {
+	switch {
+	case len(s) > maxName:
+		return fmt.Sprintf("has %d bytes; write at most %d", len(s), maxName)
+	case strings.ContainsFunc(s, unicode.IsControl):
+		return fmt.Sprintf("is %s, which holds a control character; write printable text", strconv.Quote(clip(s)))
+	}
+	return ""
 }
 
 // fields are the keys that a mapping may have and what reads each of them.
@@ -134,19 +149,21 @@ func (p *parser) list(a at, want string, read func(i int, v at)) {
 // text reads a string of 1 to maxName bytes.
 func (p *parser) text(a at, want string) (string, bool) {
 	n := a.node
-	if n.Kind == yaml.ScalarNode && n.ShortTag() != "!!str" && n.ShortTag() != "!!null" {
-		p.wrong(a, "is %s, which YAML does not read as text; write it in quotes", show(n))
-		return "", false
+	switch {
+	case n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" || n.Value == "":
+		what := show(n)
+		if n.Value == "" && n.Kind == yaml.ScalarNode {
+			what = "empty"
+		}
+		p.wrong(a, "is %s; write %s", what, want)
+	case n.ShortTag() != "!!str":
+		p.wrong(a, "is %s, which YAML does not take for text; write %s, in quotes", show(n), want)
+	case unfit(n.Value) != "":
+		p.wrong(a, "%s", unfit(n.Value))
+	default:
+		return n.Value, true
 	}
-	if n.Kind != yaml.ScalarNode || n.ShortTag() == "!!null" {
-		p.wrong(a, "is %s; write %s", show(n), want)
-		return "", false
-	}
-	if len(n.Value) == 0 || len(n.Value) > maxName {
-		p.wrong(a, "has %d bytes; write 1 to %d", len(n.Value), maxName)
-		return "", false
-	}
-	return n.Value, true
+	return "", false
 }
 
 // word reads one of a few words.

@@ -104,8 +104,7 @@ func (p *parser) syntax(err error) {
 
 func (p *parser) services(a at, doc *document) {
 	p.entries(a, "a mapping of services, or {} for none", func(key *yaml.Node, v at) {
-		if len(key.Value) == 0 || len(key.Value) > maxName {
-			p.wrong(at{key, v.path}, "has a name of %d bytes; write 1 to %d", len(key.Value), maxName)
+		if !p.name(key, v) {
 			return
 		}
 		before := len(p.out.list) + p.out.dropped
@@ -117,6 +116,18 @@ func (p *parser) services(a at, doc *document) {
 		}
 		doc.services = append(doc.services, placed{s, p.file, key.Line})
 	})
+}
+
+// name checks a key that somebody chose.
+func (p *parser) name(key *yaml.Node, v at) bool {
+	why := unfit(key.Value)
+	if key.Value == "" {
+		why = fmt.Sprintf("has an empty name; write 1 to %d bytes", maxName)
+	}
+	if why != "" {
+		p.wrong(at{key, v.path}, "%s", why)
+	}
+	return why == ""
 }
 
 func (p *parser) service(name string, a at) *registry.Service {
@@ -200,7 +211,7 @@ func (p *parser) endpoint(a at) (registry.Endpoint, at) {
 		{"weight", p.integer(&e.Weight, 0, 1000)},
 		{"zone", p.string(&e.Zone, "the name of a zone")},
 		{"host", p.string(&e.Host, "the name of a host")},
-		{"version", p.string(&e.Version, "a version in quotes")},
+		{"version", p.string(&e.Version, "a version")},
 		{"labels", func(v at) { e.Labels = p.labels(v) }},
 		{"framing", p.framing(&e.Framing)},
 	})
@@ -217,8 +228,7 @@ func (p *parser) labels(a at) map[string]string {
 			p.wrong(v, "is one label more than the %d that an endpoint may have; remove some", maxLabels)
 			return
 		}
-		if len(key.Value) == 0 || len(key.Value) > maxName {
-			p.wrong(at{key, v.path}, "has a name of %d bytes; write 1 to %d", len(key.Value), maxName)
+		if !p.name(key, v) {
 			return
 		}
 		if s, ok := p.text(v, "the label's value"); ok {
