@@ -26,5 +26,7 @@ func Codecs() []protocol.Codec {
 		plain{framing: protocol.FramedLax, payload: protocol.Binary, framed: true},
 		plain{framing: protocol.UnframedCompact, payload: protocol.Compact},
 		plain{framing: protocol.FramedCompact, payload: protocol.Compact, framed: true},
+		theader{},
+		ttheader{},
 	}
 }
