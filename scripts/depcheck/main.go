@@ -31,12 +31,14 @@ type row struct {
 var all = []string{"*"}
 
 // table is the one of docs/architecture.md, written down a second time on purpose: a slip in one of the two shows.
-// protocol/codectest is the conformance suite that the codecs' tests call.
+// protocol/codectest is the conformance suite that the codecs' tests call; protocol/osp/osppeer is a real peer for the demo,
+// for tests and for benchmarks (docs/adr/0001).
 var table = []row{
 	{"protocol", nil},
 	{"protocol/thrift", []string{"protocol"}},
 	{"protocol/osp", []string{"protocol"}},
 	{"protocol/codectest", []string{"protocol"}},
+	{"protocol/osp/osppeer", []string{"protocol"}},
 	{"registry", nil},
 	{"registry/file", []string{"registry"}},
 	{"registry/zookeeper", []string{"registry"}},
@@ -64,7 +66,7 @@ type library struct {
 
 var libraries = []library{
 	{"github.com/panjf2000/gnet/v2", []string{"proxy"}, false},
-	{"github.com/apache/thrift", []string{"protocol/thrift", "protocol/osp", "protocol/codectest", "client", "cmd/…", "scripts/…"}, true},
+	{"github.com/apache/thrift", []string{"protocol/thrift", "protocol/osp", "protocol/codectest", "protocol/osp/osppeer", "client", "cmd/…", "scripts/…"}, true},
 	{"github.com/go-zookeeper/zk", []string{"registry/zookeeper"}, false},
 	{"k8s.io/client-go", []string{"registry/kubernetes"}, false},
 }
