@@ -280,3 +280,6 @@ func or[T comparable](v, def T) T {
 	}
 	return v
 }
+
+// Has reports whether e is one of the endpoints.
+func (c *Cluster) Has(e *Endpoint) bool { return isTried(e, c.all) }

@@ -1,0 +1,261 @@
+package proxy
+
+import (
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// call is one request and its reply. It belongs to its worker's table and is re-used. Loop only.
+type call struct {
+	w    *worker
+	id   int32 // slot and generation: the sequence on the upstream connection
+	free bool
+
+	d            *downstream // nil: nobody waits any more
+	dnext, dprev *call       // the caller's calls
+	slot         uint32      // place in the order of the caller's replies
+	to           protocol.ReplyTo
+	src          *source
+	charged      int64 // bytes charged to the source
+	stats        *methodStats
+
+	cluster      *cluster.Cluster
+	endpoint     *cluster.Endpoint
+	tried        [maxTries]*cluster.Endpoint
+	ntried       uint8
+	hops         uint8
+	oneway       bool
+	handed       bool // over to the remote tier
+	hello        bool // the proxy's own first call on a hand-off connection
+	up           *upstream
+	unext, uprev *call  // the connection's calls
+	begin        uint64 // where its bytes lie in the upstream's stream
+	end          uint64
+
+	pool         *pool // where it waits for a connection
+	pnext, pprev *call
+	kept         []byte // its frame while it waits
+	keptCodec    protocol.Codec
+
+	start    int64
+	sentAt   int64
+	deadline int64
+	timer    timer
+}
+
+// Call ids are sequences on the wire, so they are 1…2³¹−1: 20 bits of slot, 11 bits of generation.
+const (
+	slotBits = 20
+	maxCalls = 1<<slotBits - 1
+	genMask  = 1<<11 - 1
+	chunk    = 256
+)
+
+// callTable is a worker's calls in flight, in chunks so that a call never moves.
+type callTable struct {
+	w      *worker
+	chunks [][]call
+	free   []int32 // slots
+	active int     // calls whose caller waits
+	used   int     // calls taken, zombies included
+}
+
+// get takes a free call; nil when the table is full.
+func (t *callTable) get() *call {
+	if len(t.free) == 0 && !t.grow() {
+		return nil
+	}
+	s := t.free[len(t.free)-1]
+	t.free = t.free[:len(t.free)-1]
+	c := &t.chunks[(s-1)/chunk][(s-1)%chunk]
+	gen := (c.id>>slotBits + 1) & genMask
+	c.id, c.free = gen<<slotBits|s, false
+	t.active++
+	t.used++
+	return c
+}
+
+func (t *callTable) grow() bool {
+	n := int32(len(t.chunks) * chunk)
+	if n+chunk > maxCalls {
+		return false
+	}
+	calls := make([]call, chunk)
+	for i := range calls {
+		calls[i].w, calls[i].free = t.w, true
+		calls[i].timer.fire = &calls[i]
+	}
+	t.chunks = append(t.chunks, calls)
+	for i := int32(chunk); i > 0; i-- {
+		t.free = append(t.free, n+i)
+	}
+	return true
+}
+
+// find returns the call that this sequence was given to, nil if there is none now.
+func (t *callTable) find(seq int32) *call {
+	s := seq & maxCalls
+	if s < 1 || int(s) > len(t.chunks)*chunk {
+		return nil
+	}
+	c := &t.chunks[(s-1)/chunk][(s-1)%chunk]
+	if c.free || c.id != seq {
+		return nil
+	}
+	return c
+}
+
+// put gives a call back. It keeps its own buffers and its generation.
+func (t *callTable) put(c *call) {
+	c.w.wheel.disarm(&c.timer)
+	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0]}
+	if cap(keep.kept) > newBuffer {
+		keep.kept = nil
+	}
+	*c = keep
+	t.free = append(t.free, c.id&maxCalls)
+	t.used--
+}
+
+// admit binds a call to its caller and checks every bound it meets there. CodeOK: go on.
+func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
+	c.start = w.now
+	c.to.SetFrom(m)
+	if len(m.Service) == 0 {
+		m.Service = d.l.service
+		c.to.Service = append(c.to.Service[:0], m.Service...)
+	}
+	c.cluster = w.table.Lookup(m.Service)
+	c.oneway = m.Type == protocol.MessageOneway
+	d.adopt(c)
+	c.src = d.src
+	calls := d.src.calls.Add(1)
+	total := w.p.inFlight.Add(1)
+	w.charge(c, int64(len(m.Frame)))
+	c.stats = w.stats.method(c.cluster, m.Method)
+	d.handoffKeys(c, m)
+	c.setDeadline(m)
+	lim := &w.p.cfg.Limits
+	switch {
+	case !d.outOfOrder && d.inFlight > lim.Depth:
+		return protocol.Fault{Code: protocol.CodeDepth, Message: "too many pipelined calls on this connection (limits.depth)"}
+	case c.hops > remote.MaxHops:
+		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
+	case d.grant.Calls > 0 && d.inFlight > int(d.grant.Calls):
+		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls in flight than this host was granted"}
+	case c.cluster == nil:
+		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
+	case d.grant.Calls == 0 && calls > int64(lim.SourceCalls):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
+	case total > int64(lim.TotalCalls):
+		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
+	case d.src.bytes.Load() > lim.SourceBytes:
+		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + d.src.Source + " has too many bytes buffered (limits.source_bytes)"}
+	case w.p.bytes.Load() > lim.TotalBytes:
+		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
+	}
+	if c.cluster.Oneway(m.Method) && !c.oneway {
+		c.oneway = true
+		d.acknowledge(c, m)
+		m.Type = protocol.MessageOneway
+	}
+	return protocol.Fault{}
+}
+
+// setDeadline: the header's, else the service's, else the configured one; never beyond the longest allowed.
+func (c *call) setDeadline(m *protocol.Message) {
+	t := &c.w.p.cfg.Timeouts
+	d := m.Timeout
+	if d <= 0 {
+		d = t.Call
+		if c.cluster != nil && c.cluster.Timeout > 0 {
+			d = c.cluster.Timeout
+		}
+	}
+	d = min(d, t.MaxCall)
+	m.Timeout = d
+	c.deadline = c.w.now + int64(d)
+	c.w.wheel.arm(&c.timer, c.deadline)
+}
+
+func (c *call) allowed() time.Duration { return time.Duration(c.deadline - c.start) }
+
+// pick chooses an endpoint that was not tried. A caller whose calls are ordered stays on the one it had.
+func (c *call) pick(w *worker) *cluster.Endpoint {
+	if c.d != nil && c.cluster.Ordered && c.ntried == 0 {
+		if e := c.d.sticky; e != nil && e.States[w.id].DownUntil <= w.now && c.cluster.Has(e) {
+			return e
+		}
+	}
+	e := c.cluster.Pick(w.id, w.now, w.rnd, c.tried[:c.ntried])
+	if e != nil && c.d != nil && c.cluster.Ordered {
+		c.d.sticky = e
+	}
+	return e
+}
+
+// smallFrame is up to where a frame's bytes are covered by the bound on calls and not charged one by one.
+const smallFrame = 4 << 10
+
+// charge counts a large frame against the source until the call ends.
+func (w *worker) charge(c *call, n int64) {
+	if n <= smallFrame {
+		return
+	}
+	c.charged = n
+	c.src.bytes.Add(n)
+	w.p.bytes.Add(n)
+}
+
+// finish is the end of a call for its caller: counters, budgets, its place with the caller. The call itself lives on
+// while a connection still carries it: a multiplexed one owes a reply for its sequence, a oneway's bytes have to leave.
+func (w *worker) finish(c *call, code protocol.Code) {
+	w.wheel.disarm(&c.timer)
+	if d := c.d; d != nil {
+		w.record(c, code)
+		c.src.calls.Add(-1)
+		w.p.inFlight.Add(-1)
+		if c.charged > 0 {
+			c.src.bytes.Add(-c.charged)
+			w.p.bytes.Add(-c.charged)
+		}
+		w.calls.active--
+		d.dismiss(c)
+	}
+	if c.up == nil && c.pool == nil {
+		w.calls.put(c)
+	}
+}
+
+// resubmit offers a call that is provably unsent to another endpoint. frame is what codec decodes; it is kept in c.
+func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
+	c.kept, c.keptCodec = append(c.kept[:0], frame...), codec
+	if c.d == nil && !c.oneway {
+		w.calls.put(c)
+		return
+	}
+	m, err := w.keptMessage(c)
+	if err != nil {
+		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
+		return
+	}
+	w.stats.requeued++
+	w.choose(c, m)
+}
+
+// keptMessage decodes the frame a call has kept. The view lasts until the next call of keptMessage.
+func (w *worker) keptMessage(c *call) (*protocol.Message, error) {
+	m := &w.retry
+	if err := c.keptCodec.Decode(c.kept, m, &w.resend); err != nil {
+		return nil, err
+	}
+	m.Service = c.to.Service
+	m.Timeout = time.Duration(c.deadline - w.now)
+	if c.oneway {
+		m.Type = protocol.MessageOneway
+	}
+	return m, nil
+}

@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"errors"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// This file is the path of a call. Everything here runs on the loop of the caller's worker.
+//
+//	downstream.readable ─► onRequest ─► choose ─► upstream.send ─► flush ─► endpoint
+//	                          │            └──► handOver ─► a remote proxy's connection, sent in the same way
+//	                          └──► fail ◄── deadline, lost connection, no endpoint, a bound
+//	endpoint ─► upstream.readable ─► onReply ─► downstream's slot ─► flush ─► caller
+
+// maxTries bounds the endpoints one call is offered to: the first and at most two others, while it is provably unsent.
+const maxTries = 3
+
+// onRequest takes in one decoded call: bounds, deadline and cluster first, then an endpoint.
+func (w *worker) onRequest(d *downstream, m *protocol.Message) {
+	c := w.calls.get()
+	if c == nil {
+		d.refuse(m, protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy's call table is full"})
+		return
+	}
+	if f := w.admit(c, d, m); f.Code != protocol.CodeOK {
+		if !w.handOver(c, m, f.Code) {
+			w.fail(c, f)
+		}
+		return
+	}
+	w.choose(c, m)
+}
+
+// choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
+// to the remote tier, where that is allowed, or gets a fault.
+func (w *worker) choose(c *call, m *protocol.Message) {
+	code := protocol.CodeNoEndpoint
+	if c.ntried > 0 {
+		code = protocol.CodeConnect
+	}
+	for int(c.ntried) < maxTries {
+		ep := c.pick(w)
+		if ep == nil {
+			break
+		}
+		c.tried[c.ntried] = ep
+		c.ntried++
+		if code = w.poolOf(c.cluster, ep).submit(c, m); code == protocol.CodeOK {
+			return
+		}
+	}
+	if !w.handOver(c, m, code) {
+		w.fail(c, protocol.Fault{Code: code, Message: describe(code, c)})
+	}
+}
+
+// handOver gives the call to a remote proxy, if the reason and the hop limit allow it. Afterwards the remote proxy's
+// connection is an upstream like any other.
+func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool {
+	known := c.cluster != nil
+	if c.handed || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
+		return false
+	}
+	c.handed, c.ntried = true, 0
+	c.cluster = w.table.Remotes
+	for int(c.ntried) < maxTries {
+		ep := c.pick(w)
+		if ep == nil {
+			break
+		}
+		c.tried[c.ntried] = ep
+		c.ntried++
+		if w.poolOf(w.table.Remotes, ep).submit(c, m) == protocol.CodeOK {
+			w.stats.handedOver[code]++
+			return true
+		}
+	}
+	return false
+}
+
+// onReply gives a reply to the call it belongs to. One that belongs to none ends the connection: it is never delivered.
+func (w *worker) onReply(u *upstream, m *protocol.Message) {
+	c := u.match(m)
+	if c == nil {
+		w.stats.stray++
+		w.doom(&u.session, reasonStray)
+		return
+	}
+	u.finished(c)
+	if c.d == nil { // its deadline has passed or its caller has gone: late
+		w.stats.late++
+		w.calls.put(c)
+		return
+	}
+	c.endpoint.States[w.id].Observe(w.now - c.sentAt)
+	code := outcome(m)
+	if c.oneway { // a framing without a oneway bit answered
+		w.finish(c, code)
+		return
+	}
+	if c.handed && notExecuted(m) { // said again in the caller's own framing
+		text, _, _ := protocol.AppException(m.Body, m.Payload)
+		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
+		return
+	}
+	out, err := c.d.codec.AppendReply(c.d.slotBuffer(c), m, &c.to, &w.scratch)
+	if err != nil {
+		w.fail(c, protocol.Fault{Code: protocol.CodeBadReply, Message: "the reply can't be given in the caller's framing: " + err.Error(), Executed: true})
+		return
+	}
+	c.d.slotDone(c, out)
+	w.finish(c, code)
+}
+
+// fail answers a call with the proxy's own fault, in the caller's framing and in the call's slot.
+func (w *worker) fail(c *call, f protocol.Fault) {
+	if c.d != nil && !c.oneway {
+		f.GoingAway = w.p.draining.Load()
+		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c), f, &c.to))
+	}
+	w.finish(c, f.Code)
+}
+
+// expired is a call's deadline. A connection that serves this call alone is given up with it; on a multiplexed one the
+// call keeps its slot until the late reply or the connection's end, so that its sequence is not given out again.
+func (c *call) expired(int64) {
+	w, u := c.w, c.up
+	f := protocol.Fault{Code: protocol.CodeDeadline, Message: describe(protocol.CodeDeadline, c), Executed: u != nil && c.begin < u.handed}
+	if u == nil {
+		c.pool.remove(c)
+		w.fail(c, f)
+		return
+	}
+	if u.mode != cluster.Multiplexed {
+		w.doom(&u.session, reasonAbandoned)
+	}
+	w.fail(c, f)
+}
+
+// outcome classifies a reply (product.md, "Failure classes").
+func outcome(m *protocol.Message) protocol.Code {
+	if m.Type != protocol.MessageException {
+		return protocol.CodeOK
+	}
+	if len(m.RetCode) > 0 && !protocol.SystemRetCode(m.RetCode, nil) {
+		return protocol.CodeOK // a business error
+	}
+	return protocol.CodeAppException
+}
+
+// notExecuted reports whether a remote proxy answered that it did not run a call.
+func notExecuted(m *protocol.Message) bool {
+	v, ok := m.Find(remote.KeyNotExecuted)
+	return ok && m.Type == protocol.MessageException && string(v) == "true"
+}
+
+// describe is the text of a fault the proxy makes: what was wrong and, where there is one, what to do about it.
+func describe(code protocol.Code, c *call) string {
+	name := string(c.to.Service)
+	switch code {
+	case protocol.CodeNoService:
+		if name == "" {
+			return "the call names no service: use Service:method, a service header, or a listener bound to a service"
+		}
+		return "service " + name + " is not known here: is it in the registry?"
+	case protocol.CodeNoEndpoint:
+		return "service " + name + " has no endpoint"
+	case protocol.CodeConnect:
+		return "no endpoint of service " + name + " could be reached"
+	case protocol.CodeQueueFull:
+		return "every endpoint of service " + name + " has a full queue (max_pending)"
+	case protocol.CodeDeadline:
+		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String()
+	case protocol.CodeLost:
+		return "the connection to an endpoint of service " + name + " was lost after the call was written"
+	default:
+		return code.String()
+	}
+}
+
+// faultOf turns a codec's refusal to write a message into the fault that answers it.
+func faultOf(err error) protocol.Fault {
+	var pe *protocol.Error
+	if errors.As(err, &pe) {
+		return protocol.Fault{Code: pe.Code, Message: err.Error()}
+	}
+	return protocol.Fault{Code: protocol.CodeInternal, Message: err.Error()}
+}

@@ -1,0 +1,117 @@
+package proxy
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"runtime"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// Config is everything the data plane is given. It is read once, by New.
+type Config struct {
+	Workers  int              // event loops; 0: one per CPU, at most 16
+	Codecs   []protocol.Codec // the framings to speak
+	Limits   Limits
+	Timeouts Timeouts
+	// Identify tells who is at the other end of an accepted connection; an error refuses it. Called on the acceptor's
+	// goroutine, never on a loop.
+	Identify func(net.Conn) (Identity, error)
+	HandOff  *remote.Client // how to hand calls over to the remote tier; nil: never
+	Accept   *remote.Server // how to admit hand-off connections; nil: refused
+	Log      *slog.Logger
+	Access   AccessLog
+}
+
+// Identity is who a caller is, as far as the proxy can know it; fixed at accept.
+type Identity struct{ Source, Workload string }
+
+// Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.
+type Limits struct {
+	MaxFrame     int   // bytes of one frame
+	Depth        int   // calls pipelined on one plain Thrift connection
+	SourceCalls  int   // calls in flight of one source
+	TotalCalls   int   // calls in flight of the proxy
+	SourceBytes  int64 // bytes buffered for one source
+	TotalBytes   int64 // bytes buffered by the proxy
+	SourceConns  int   // connections of one source
+	TotalConns   int   // connections of callers
+	MaxMethods   int   // methods of one service that have metrics of their own; the rest is "other"
+	MaxSources   int   // sources that have metrics of their own; the rest is "other"
+	IdlePerPool  int   // idle upstream connections kept for one endpoint by one worker
+	ConnectsOpen int   // connects under way to one endpoint by one worker
+}
+
+// DefaultLimits returns the limits that the documentation names.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxFrame: protocol.DefaultMaxFrame, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
+		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 64, ConnectsOpen: 16,
+	}
+}
+
+// Timeouts are the clocks of the data plane. Each has a close reason or a fault code, and a metric.
+type Timeouts struct {
+	Detect       time.Duration // from accept to the first bytes that tell the framing
+	Frame        time.Duration // from a frame's first byte to its last
+	WriteStall   time.Duration // a peer that takes none of the bytes waiting for it
+	Idle         time.Duration // a caller's connection without a call
+	MaxAge       time.Duration // a caller's connection, closed between calls; 0: never
+	Call         time.Duration // deadline of calls that bring none, where the service names none
+	MaxCall      time.Duration // longest deadline a caller may ask for
+	Connect      time.Duration // connecting to an endpoint
+	UpstreamIdle time.Duration // an upstream connection without a call
+	Stall        time.Duration // a multiplexed upstream connection with calls in flight and no byte
+	KeepAlive    time.Duration // TCP keepalive to endpoints
+	UserTimeout  time.Duration // TCP_USER_TIMEOUT to endpoints
+}
+
+// DefaultTimeouts returns the timeouts that the documentation names.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{
+		Detect: 5 * time.Second, Frame: 10 * time.Second, WriteStall: 10 * time.Second, Idle: 10 * time.Minute,
+		Call: time.Second, MaxCall: 5 * time.Minute, Connect: time.Second, UpstreamIdle: 30 * time.Second,
+		Stall: 3 * time.Second, KeepAlive: 15 * time.Second, UserTimeout: 10 * time.Second,
+	}
+}
+
+// AccessLog says which calls are logged.
+type AccessLog struct {
+	Sample float64       // share of calls, 0…1
+	Slow   time.Duration // calls at least this slow are always logged; 0: none
+	Queue  int           // entries waiting to be written; more are dropped and counted
+}
+
+func (c *Config) check() error {
+	var errs []error
+	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	if c.Workers == 0 {
+		c.Workers = min(runtime.GOMAXPROCS(0), 16)
+	}
+	if c.Workers < 0 || c.Workers > 64 {
+		bad("workers: %d is not in 1…64", c.Workers)
+	}
+	if len(c.Codecs) == 0 {
+		bad("no codecs were given")
+	}
+	if c.Identify == nil {
+		bad("no way to identify callers was given")
+	}
+	if c.Limits.MaxFrame < 1<<10 || c.Limits.MaxFrame > protocol.HardMaxFrame {
+		bad("limits.max_frame: %d is not in 1024…%d", c.Limits.MaxFrame, protocol.HardMaxFrame)
+	}
+	if c.Limits.TotalCalls < 1 || c.Limits.TotalCalls > maxCalls {
+		bad("limits.total_calls: %d is not in 1…%d", c.Limits.TotalCalls, maxCalls)
+	}
+	if c.Log == nil {
+		c.Log = slog.New(slog.DiscardHandler)
+	}
+	if c.Access.Queue == 0 {
+		c.Access.Queue = 1024
+	}
+	return errors.Join(errs...)
+}

@@ -1,0 +1,467 @@
+package proxy
+
+import (
+	"errors"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// downstream is a caller's connection. Plain Thrift connections get their replies in the order of their calls: each
+// call has a slot, a reply that comes early is held. Loop only.
+//
+//	slots   head                  tail
+//	         │ [wait] [held] [wait] │
+//	         └── next to be written └── next call
+type downstream struct {
+	session
+	l          *listener
+	src        *source
+	codec      protocol.Codec
+	verified   bool // came over TLS with a verified client certificate
+	outOfOrder bool // replies are matched by sequence
+	handoff    bool // an admitted hand-off connection
+	grant      remote.Grant
+	openedAt   int64
+	inFlight   int
+	calls      *call // list by dnext
+	slots      []slot
+	head       uint32      // number of slots[0]
+	held       int         // bytes of held replies
+	counted    int64       // bytes charged to the source for what is buffered here
+	blocked    bool        // a frame waits in `in` for a call to end
+	waiting    bool        // is in w.ready
+	closing    closeReason // set: no more frames are taken, and closed for this when the last answer is written
+	sticky     *cluster.Endpoint
+}
+
+type slot struct {
+	held []byte
+	done bool
+}
+
+// maxSlots bounds replies and faults waiting for an earlier reply on one connection.
+const maxSlots = 4096
+
+func (d *downstream) opened(c gnet.Conn) {
+	w := d.w
+	d.conn, d.owner, d.timer.fire = c, d, d
+	d.openedAt, d.lastActive = w.now, w.now
+	d.codec = d.l.codec // pinned, or nil
+	w.downs[d] = struct{}{}
+	w.load.Add(1)
+	w.stats.accepted++
+	d.schedule(w.now + int64(w.p.cfg.Timeouts.Detect))
+	if w.p.closingIdle.Load() {
+		w.doom(&d.session, reasonDrain)
+	}
+}
+
+// closed cancels what the caller still waits for: nobody is there to take it.
+func (d *downstream) closed(err error) {
+	w := d.w
+	reason := d.doomedFor
+	if reason == "" {
+		reason = reasonOf(err)
+	}
+	d.session.detach()
+	delete(w.downs, d)
+	w.load.Add(-1)
+	for d.calls != nil {
+		w.cancel(d.calls)
+	}
+	for i := range d.slots {
+		w.bufs.put(d.slots[i].held)
+	}
+	w.bufs.put(d.out)
+	d.slots, d.out, d.held = nil, nil, 0
+	d.account()
+	w.p.leave(d.src)
+	w.stats.closedDown[reason]++
+	w.p.logClose("caller", reason, err, d)
+}
+
+// cancel ends a call whose caller has gone. A connection that serves it alone is closed: it must not be pooled with a
+// reply to come. A oneway goes on: its caller never meant to wait.
+func (w *worker) cancel(c *call) {
+	if c.oneway {
+		w.finish(c, protocol.CodeOK)
+		return
+	}
+	if c.pool != nil {
+		c.pool.remove(c)
+	}
+	if u := c.up; u != nil && u.mode != cluster.Multiplexed {
+		w.doom(&u.session, reasonAbandoned)
+	}
+	w.finish(c, protocol.CodeCanceled)
+}
+
+// readable takes what has come.
+func (d *downstream) readable() {
+	buf := d.receive()
+	if buf == nil || d.doomedFor != "" {
+		return
+	}
+	if d.closing != "" { // the caller is being sent away: nothing more is read
+		d.keep(buf, len(buf))
+		return
+	}
+	used := 0
+	if !d.blocked {
+		used = d.consume(buf)
+	}
+	d.settle(buf, used)
+}
+
+// proceed goes on with the frames that wait since a slot was not free.
+func (d *downstream) proceed() {
+	if len(d.in) == 0 || d.closing != "" {
+		return
+	}
+	d.settle(d.in, d.consume(d.in))
+}
+
+func (d *downstream) settle(buf []byte, used int) {
+	if d.conn == nil {
+		return
+	}
+	d.keep(buf, used)
+	if d.blocked {
+		d.partialSince = 0 // not the caller's fault
+	}
+	d.account()
+	lim := &d.w.p.cfg.Limits
+	switch {
+	case len(d.in) > lim.MaxFrame+readBuffer,
+		len(d.in) > 0 && (d.src.bytes.Load() > lim.SourceBytes || d.w.p.bytes.Load() > lim.TotalBytes):
+		d.w.doom(&d.session, reasonBytes)
+	}
+	d.closeIfDone()
+}
+
+// consume takes whole frames off buf and returns how many bytes it used.
+func (d *downstream) consume(buf []byte) (used int) {
+	d.blocked = false
+	if d.codec == nil {
+		if used = d.detect(buf); d.codec == nil {
+			return used
+		}
+	}
+	w, m := d.w, &d.w.msg
+	for used < len(buf) && d.closing == "" && d.conn != nil {
+		n, err := d.codec.Split(&d.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
+		if err != nil {
+			_ = d.codec.Decode(buf[used:], m, &w.scratch) // for the names and the sequence, as far as they are there
+			d.malformed(m, err)
+			return len(buf)
+		}
+		if n == 0 {
+			return used
+		}
+		frame := buf[used : used+n]
+		if err := d.codec.Decode(frame, m, &w.scratch); err != nil {
+			d.malformed(m, err)
+			return len(buf)
+		}
+		if d.mustWait(m) {
+			d.blocked = true
+			return used
+		}
+		d.scan.Reset()
+		used += n
+		d.take(m)
+	}
+	return used
+}
+
+// take handles one decoded frame.
+func (d *downstream) take(m *protocol.Message) {
+	w := d.w
+	if m.OutOfOrder && d.inFlight == 0 && len(d.slots) == 0 {
+		d.outOfOrder = true
+	}
+	switch {
+	case m.Type == protocol.MessageHeartbeat:
+		d.done(append(d.buffer(), 0, 0, 0, 0))
+		w.stats.heartbeats++
+	case !m.IsCall():
+		d.malformed(m, errNotACall)
+	case string(m.Service) == remote.Service && w.p.cfg.Accept != nil:
+		d.hello(m)
+	default:
+		w.onRequest(d, m)
+	}
+}
+
+var errNotACall = &protocol.Error{Code: protocol.CodeProtocolError, Reason: "not_a_call", Detail: "callers send calls and oneways only", Offset: -1}
+
+// detect decides the framing once; until then heartbeats are answered and the connection stays undecided.
+func (d *downstream) detect(buf []byte) (used int) {
+	f, beats, err := protocol.Detect(buf)
+	if beats > 0 {
+		d.done(append(d.buffer(), buf[:beats]...))
+		d.w.stats.heartbeats++
+	}
+	if err != nil {
+		d.refuseFraming(err)
+		return len(buf)
+	}
+	switch f {
+	case protocol.FramingUnknown:
+	case protocol.HTTP:
+		d.done(append(d.buffer(), httpNotYet...))
+		d.closing = reasonUnsupported
+		d.w.stats.malformed["http"]++
+		return len(buf)
+	default:
+		if d.codec = d.w.p.codecs[f]; d.codec == nil {
+			d.refuseFraming(&protocol.Error{Code: protocol.CodeUnsupported, Reason: "no_codec", Detail: f.String()})
+			return len(buf)
+		}
+		d.w.stats.detected[f]++
+	}
+	return beats
+}
+
+const httpNotYet = "HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 75\r\n\r\n" +
+	"bellhop: JSON over HTTP is not supported yet: call by Thrift, OSP or dapeng"
+
+func (d *downstream) refuseFraming(err error) {
+	d.w.stats.malformed[reasonWord(err)]++
+	d.w.p.logMalformed(d, err)
+	d.w.doom(&d.session, reasonUnsupported)
+}
+
+// malformed answers what can't be understood, in its slot, and sends the caller away: what follows it can't be trusted.
+func (d *downstream) malformed(m *protocol.Message, err error) {
+	w := d.w
+	f := protocol.Fault{Code: protocol.CodeProtocolError, Message: err.Error()}
+	reason := reasonMalformed
+	var pe *protocol.Error
+	if errors.As(err, &pe) {
+		f.Code = pe.Code
+		if pe.Code == protocol.CodeTooLarge {
+			reason = reasonTooLarge
+		}
+	}
+	w.stats.malformed[reasonWord(err)]++
+	w.p.logMalformed(d, err)
+	d.closing = reason
+	if m.Wire.Framing == protocol.FramingUnknown {
+		w.doom(&d.session, reason)
+		return
+	}
+	d.refuse(m, f)
+}
+
+func reasonWord(err error) string {
+	var pe *protocol.Error
+	if errors.As(err, &pe) {
+		return pe.Reason
+	}
+	return "other"
+}
+
+// refuse answers a message that never became a call.
+func (d *downstream) refuse(m *protocol.Message, f protocol.Fault) {
+	d.w.stats.refused[f.Code]++
+	if m.Type == protocol.MessageOneway {
+		return
+	}
+	c := call{w: d.w}
+	c.to.SetFrom(m)
+	if !d.outOfOrder {
+		c.slot = d.newSlot()
+	}
+	d.slotDone(&c, d.codec.AppendFault(d.slotBuffer(&c), f, &c.to))
+}
+
+// mustWait reports whether this call has to wait for the ones before it (ordered: true).
+func (d *downstream) mustWait(m *protocol.Message) bool {
+	if d.inFlight == 0 || !m.IsCall() {
+		return false
+	}
+	if d.l.Ordered {
+		return true
+	}
+	name := m.Service
+	if len(name) == 0 {
+		name = d.l.service
+	}
+	cl := d.w.table.Lookup(name)
+	return cl != nil && cl.Ordered
+}
+
+// adopt links a call to its caller and gives it its place in the order of replies.
+func (d *downstream) adopt(c *call) {
+	c.d = d
+	c.to.Handoff = d.handoff
+	if c.dnext = d.calls; c.dnext != nil {
+		c.dnext.dprev = c
+	}
+	d.calls = c
+	d.inFlight++
+	if !d.outOfOrder && !c.oneway {
+		c.slot = d.newSlot()
+	}
+}
+
+func (d *downstream) newSlot() uint32 {
+	d.slots = append(d.slots, slot{})
+	if len(d.slots) > maxSlots {
+		d.w.doom(&d.session, reasonBytes)
+	}
+	return d.head + uint32(len(d.slots)-1)
+}
+
+func (d *downstream) unlink(c *call) {
+	if c.dprev == nil {
+		d.calls = c.dnext
+	} else {
+		c.dprev.dnext = c.dnext
+	}
+	if c.dnext != nil {
+		c.dnext.dprev = c.dprev
+	}
+	c.dnext, c.dprev = nil, nil
+	d.inFlight--
+}
+
+// dismiss lets go of a call that has ended and wakes a frame that waited for it.
+func (d *downstream) dismiss(c *call) {
+	d.unlink(c)
+	c.d = nil
+	if d.blocked && !d.waiting && d.conn != nil {
+		d.waiting = true
+		d.w.ready = append(d.w.ready, d)
+	}
+	if d.closing != "" {
+		d.closeIfDone()
+	}
+}
+
+// slotBuffer returns the buffer that a call's answer is appended to; slotDone must follow.
+func (d *downstream) slotBuffer(c *call) []byte {
+	if d.conn == nil {
+		return nil
+	}
+	if d.outOfOrder || c.slot == d.head {
+		return d.buffer()
+	}
+	return d.w.bufs.get()
+}
+
+// slotDone stores an answer: written now if it is its turn, held otherwise.
+func (d *downstream) slotDone(c *call, out []byte) {
+	if d.conn == nil {
+		return
+	}
+	if d.outOfOrder {
+		d.done(out)
+		return
+	}
+	if c.slot != d.head {
+		s := &d.slots[c.slot-d.head]
+		s.held, s.done = out, true
+		d.held += len(out)
+		d.account()
+		return
+	}
+	d.done(out)
+	d.slots[0].done = true
+	d.popSlots()
+}
+
+// popSlots writes held answers whose turn has come.
+func (d *downstream) popSlots() {
+	n := 0
+	for ; n < len(d.slots) && d.slots[n].done; n++ {
+		if h := d.slots[n].held; h != nil {
+			d.done(append(d.buffer(), h...))
+			d.held -= len(h)
+			d.w.bufs.put(h)
+		}
+	}
+	d.head += uint32(n)
+	d.slots = d.slots[:copy(d.slots, d.slots[n:])]
+}
+
+// acknowledge answers a call of a method that is declared oneway: the server will not.
+func (d *downstream) acknowledge(c *call, m *protocol.Message) {
+	ok := protocol.Message{Wire: m.Wire, Type: protocol.MessageReply, Method: m.Method, Service: m.Service, Body: []byte{0}}
+	ok.Framing = protocol.FramingUnknown // no header of a server's to copy
+	if out, err := d.codec.AppendReply(d.slotBuffer(c), &ok, &c.to, &d.w.scratch); err == nil {
+		d.slotDone(c, out)
+	}
+}
+
+// account charges the source for what is buffered here.
+func (d *downstream) account() {
+	n := int64(0)
+	if d.conn != nil {
+		n = int64(d.waitingBytes() + d.held)
+	}
+	if delta := n - d.counted; delta != 0 {
+		d.counted = n
+		d.src.bytes.Add(delta)
+		d.w.p.bytes.Add(delta)
+	}
+}
+
+// flushed: everything was given to the kernel.
+func (d *downstream) flushed() {
+	if d.counted != 0 {
+		d.account()
+	}
+	if d.closing != "" {
+		d.closeIfDone()
+	}
+}
+
+func (d *downstream) pending() int { return d.inFlight }
+
+// closeIfDone ends a connection that takes no more calls once the last answer has left.
+func (d *downstream) closeIfDone() {
+	if d.closing != "" && d.conn != nil && d.inFlight == 0 && len(d.out) == d.outAt && d.conn.OutboundBuffered() == 0 {
+		d.w.doom(&d.session, d.closing)
+	}
+}
+
+// expired looks at everything that can have become late and sets the timer anew.
+func (d *downstream) expired(now int64) {
+	t := &d.w.p.cfg.Timeouts
+	d.account()
+	idleAt := d.lastActive + int64(t.Idle)
+	switch {
+	case d.codec == nil && now >= d.openedAt+int64(t.Detect):
+		d.w.doom(&d.session, reasonDetect)
+		return
+	case d.partialSince != 0 && now >= d.partialSince+int64(t.Frame):
+		d.w.doom(&d.session, reasonFrame)
+		return
+	case d.inFlight == 0 && now >= idleAt:
+		d.w.doom(&d.session, reasonIdle)
+		return
+	case t.MaxAge > 0 && d.inFlight == 0 && len(d.in) == 0 && now >= d.openedAt+int64(t.MaxAge):
+		d.w.doom(&d.session, reasonMaxAge)
+		return
+	case d.counted > d.w.p.cfg.Limits.SourceBytes:
+		d.w.doom(&d.session, reasonBytes)
+		return
+	}
+	d.checkStall(now)
+	if d.codec == nil {
+		d.schedule(d.openedAt + int64(t.Detect))
+	}
+	if d.partialSince != 0 {
+		d.schedule(d.partialSince + int64(t.Frame))
+	}
+	if t.MaxAge > 0 {
+		d.schedule(max(d.openedAt+int64(t.MaxAge), now+int64(t.MaxAge)/64))
+	}
+	d.schedule(max(idleAt, now+int64(t.Idle)/64))
+}

@@ -1,0 +1,179 @@
+package proxy
+
+import (
+	"strconv"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// handoffState is what an upstream knows when its other end is a remote proxy.
+type handoffState struct {
+	granted  bool
+	grant    remote.Grant
+	deadline int64 // for the reply to the hello
+	hop      [4]byte
+	num      [24]byte // deadline-ms as text
+}
+
+// sendHello begins a hand-off connection: nothing else is sent before it is answered.
+func (u *upstream) sendHello() {
+	w := u.w
+	c := w.calls.get()
+	if c == nil {
+		w.doom(&u.session, reasonSurplus)
+		return
+	}
+	w.calls.active--
+	c.hello = true
+	u.hand.deadline = w.now + int64(w.p.cfg.Timeouts.Connect)
+	m := &protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageCall,
+		Service: []byte(remote.Service), Method: []byte(remote.MethodHello), Body: w.p.cfg.HandOff.AppendHello(nil),
+	}
+	out, err := u.codec.AppendCall(u.buffer(), m, u.endpoint.Wire, c.id, &w.resend)
+	if err != nil {
+		w.calls.put(c)
+		w.doom(&u.session, reasonPanic)
+		return
+	}
+	c.up, c.endpoint, c.begin, c.sentAt = u, u.endpoint, u.queued, w.now
+	u.done(out)
+	c.end = u.queued
+	u.attach(c)
+	u.schedule(u.hand.deadline)
+}
+
+// helloReply takes the grant, or gives the remote proxy up for a while.
+func (u *upstream) helloReply(m *protocol.Message) {
+	w, c := u.w, u.match(m)
+	if c == nil || !c.hello {
+		w.doom(&u.session, reasonStray)
+		return
+	}
+	if m.Type != protocol.MessageReply {
+		text, _, _ := protocol.AppException(m.Body, m.Payload)
+		u.refused(string(text))
+		return
+	}
+	g, err := remote.ParseGranted(m.Body)
+	if err != nil || g.Calls <= 0 {
+		u.refused("the grant could not be read or is empty")
+		return
+	}
+	u.hand.granted, u.hand.grant = true, g
+	u.hand.deadline = 0
+	u.finished(c)
+	w.calls.put(c)
+	u.pool.ready(u)
+}
+
+// refused: this remote proxy does not take our calls. Those that wait go to another.
+func (u *upstream) refused(why string) {
+	w := u.w
+	w.stats.handoffRefused++
+	u.endpoint.States[w.id].ConnectFailed(w.now)
+	w.p.cfg.Log.Warn("a remote proxy refused the hand-off", "remote", u.endpoint.Addr, "reason", why,
+		"next", "compare the token files, or the certificates, of both proxies")
+	w.doom(&u.session, reasonRefused)
+}
+
+// handoffExtra adds what travels with every call that is handed over (wire.md §8).
+func (u *upstream) handoffExtra(c *call, m *protocol.Message) {
+	h := u.hand
+	left := max(time.Duration(c.deadline-u.w.now).Milliseconds(), 1)
+	ms := strconv.AppendInt(h.num[:0], left, 10)
+	m.Extra = append(m.Extra,
+		protocol.KV{Key: keyHop, Value: append(h.hop[:0], '1')},
+		protocol.KV{Key: keyClass, Value: classOverflow},
+		protocol.KV{Key: keyDeadline, Value: ms})
+	if c.src != nil {
+		m.Extra = append(m.Extra, protocol.KV{Key: keySource, Value: c.src.sourceBytes}, protocol.KV{Key: keyWorkload, Value: c.src.workloadBytes})
+	}
+}
+
+var (
+	keyHop        = []byte(remote.KeyHop)
+	keyClass      = []byte(remote.KeyClass)
+	keyDeadline   = []byte(remote.KeyDeadline)
+	keySource     = []byte(remote.KeySource)
+	keyWorkload   = []byte(remote.KeyWorkload)
+	classOverflow = []byte(remote.ClassOverflow)
+)
+
+// handoffReply reads what a remote proxy adds to its replies.
+func (u *upstream) handoffReply(m *protocol.Message) {
+	if v, ok := m.Find(remote.KeyGrant); ok {
+		if n, err := strconv.Atoi(string(v)); err == nil && n > 0 {
+			u.hand.grant.Calls = int32(min(n, maxCalls))
+		}
+	}
+}
+
+// hello judges the first call of a hand-off connection.
+func (d *downstream) hello(m *protocol.Message) {
+	w := d.w
+	if string(m.Method) != remote.MethodHello || m.Payload != protocol.Binary {
+		d.refuse(m, protocol.Fault{Code: protocol.CodeUnsupported, Message: "service " + remote.Service + " has only the method " + remote.MethodHello + " (TBinary)"})
+		return
+	}
+	h, err := w.p.cfg.Accept.Admit(m.Body, d.verified)
+	if err != nil {
+		w.stats.handoffRefused++
+		w.p.cfg.Log.Warn("hand-off refused", "peer", d.peer(), "host", h.Host, "error", err)
+		d.closing = reasonRefused
+		d.refuse(m, protocol.Fault{Code: protocol.CodeUnauthenticated, Message: err.Error()})
+		return
+	}
+	reply := protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageReply,
+		Method: m.Method, Body: w.p.cfg.Accept.AppendGranted(nil),
+	}
+	var c call
+	c.to.SetFrom(m)
+	c.to.Handoff = true
+	if !d.outOfOrder {
+		c.slot = d.newSlot()
+	}
+	out, err := d.codec.AppendReply(d.slotBuffer(&c), &reply, &c.to, &w.scratch)
+	if err != nil {
+		w.doom(&d.session, reasonRefused)
+		return
+	}
+	d.slotDone(&c, out)
+	d.handoff, d.grant = true, w.p.cfg.Accept.Grant
+	d.outOfOrder = d.inFlight == 0 && len(d.slots) == 0
+	w.p.cfg.Log.Info("hand-off connection admitted", "peer", d.peer(), "host", h.Host, "instance", h.Instance)
+}
+
+// handoffKeys takes what a call that was handed over brings along. From anybody else these keys mean nothing: they are
+// taken off, so that no caller can pretend.
+func (d *downstream) handoffKeys(c *call, m *protocol.Message) {
+	if !d.handoff {
+		m.OSPHeader = nil
+	}
+	kept := m.Info[:0]
+	for _, kv := range m.Info {
+		if len(kv.Key) < len(remote.KeyPrefix) || string(kv.Key[:len(remote.KeyPrefix)]) != remote.KeyPrefix {
+			kept = append(kept, kv)
+			continue
+		}
+		if !d.handoff {
+			continue
+		}
+		switch string(kv.Key) {
+		case remote.KeyHop:
+			n, err := strconv.Atoi(string(kv.Value))
+			if err != nil || n < 0 || n > remote.MaxHops {
+				n = remote.MaxHops + 1
+			}
+			c.hops = uint8(n)
+		case remote.KeyDeadline:
+			if n, err := strconv.Atoi(string(kv.Value)); err == nil && n > 0 {
+				m.Timeout = time.Duration(n) * time.Millisecond
+			}
+		}
+	}
+	m.Info = kept
+}

@@ -1,0 +1,412 @@
+package proxy
+
+import (
+	"context"
+	"net"
+	"syscall"
+	"time"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+)
+
+// pool is one worker's connections to one endpoint, and the calls that wait for one. Loop only.
+type pool struct {
+	w          *worker
+	cluster    *cluster.Cluster
+	endpoint   *cluster.Endpoint
+	idle       []*upstream // exclusive: free, the most recently used last
+	open       []*upstream // multiplexed: all that may take calls
+	conns      int         // open and connecting, of this worker
+	connecting int
+	first      *call // waiting calls, oldest first
+	last       *call
+	nWaiting   int
+	retired    bool // the endpoint has left the table
+	yield      bool // another worker has calls waiting and no connection
+	timer      timer
+}
+
+func (w *worker) poolOf(cl *cluster.Cluster, e *cluster.Endpoint) *pool {
+	s := &e.States[w.id]
+	if p, ok := s.Pool.(*pool); ok {
+		p.cluster = cl
+		return p
+	}
+	p := &pool{w: w, cluster: cl, endpoint: e}
+	p.timer.fire = p
+	s.Pool = p
+	w.pools = append(w.pools, p)
+	return p
+}
+
+// submit sends the call on a free connection, or has it wait for one. Any other code than CodeOK: this endpoint can't
+// take it.
+func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
+	if u := p.take(); u != nil {
+		u.send(c, m)
+		return protocol.CodeOK
+	}
+	if p.nWaiting >= p.cluster.MaxPending {
+		return protocol.CodeQueueFull
+	}
+	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
+		return protocol.CodeConnect // backing off: no connect storm
+	}
+	p.wait(c, m)
+	p.grow()
+	return protocol.CodeOK
+}
+
+// take returns a connection that may take one more call now, nil if there is none.
+func (p *pool) take() *upstream {
+	if p.cluster.Mode == cluster.Multiplexed {
+		var best *upstream
+		for _, u := range p.open {
+			if u.nCalls < u.depth() && (best == nil || u.nCalls < best.nCalls) && u.doomedFor == "" {
+				best = u
+			}
+		}
+		return best
+	}
+	for n := len(p.idle); n > 0; n = len(p.idle) {
+		u := p.idle[n-1]
+		p.idle = p.idle[:n-1]
+		u.idle = false
+		if u.doomedFor == "" && u.alive() {
+			return u
+		}
+		p.w.stats.staleIdle++
+		p.w.doom(&u.session, reasonPeer)
+	}
+	return nil
+}
+
+// wait keeps the call's frame: what it was read from will be overwritten.
+func (p *pool) wait(c *call, m *protocol.Message) {
+	if m != &p.w.retry {
+		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
+	}
+	c.pool, c.pprev, c.pnext = p, p.last, nil
+	if p.last != nil {
+		p.last.pnext = c
+	} else {
+		p.first = c
+	}
+	p.last = c
+	p.nWaiting++
+	p.endpoint.States[p.w.id].Active++
+}
+
+// remove takes a waiting call out.
+func (p *pool) remove(c *call) {
+	if c.pprev != nil {
+		c.pprev.pnext = c.pnext
+	} else {
+		p.first = c.pnext
+	}
+	if c.pnext != nil {
+		c.pnext.pprev = c.pprev
+	} else {
+		p.last = c.pprev
+	}
+	c.pool, c.pprev, c.pnext = nil, nil, nil
+	p.nWaiting--
+	p.endpoint.States[p.w.id].Active--
+}
+
+// grow opens connections for the calls that wait, within the bounds of the endpoint.
+func (p *pool) grow() {
+	if p.retired && p.nWaiting == 0 {
+		return
+	}
+	want := p.nWaiting
+	if p.cluster.Mode == cluster.Multiplexed {
+		want = min(want, 1) // another one only when those that stand are full
+	}
+	for p.connecting < min(want, p.w.p.cfg.Limits.ConnectsOpen) {
+		if int(p.endpoint.Conns.Add(1)) > p.cluster.MaxConns {
+			p.endpoint.Conns.Add(-1)
+			if p.conns == 0 {
+				p.beg()
+			}
+			return
+		}
+		p.conns++
+		p.connecting++
+		p.dial()
+	}
+}
+
+// beg asks the other workers for a connection's place when they hold them all, and looks again soon.
+func (p *pool) beg() {
+	e := p.endpoint
+	for _, o := range p.w.p.workers {
+		if o != p.w {
+			o.do(func() { o.yield(e) })
+		}
+	}
+	p.w.wheel.arm(&p.timer, p.w.now+begAgain)
+}
+
+const begAgain = int64(5e6) // ns
+
+// yield gives one connection to e up: an idle one now, else the next that becomes free.
+func (w *worker) yield(e *cluster.Endpoint) {
+	p, ok := e.States[w.id].Pool.(*pool)
+	if !ok || p.conns == 0 {
+		return
+	}
+	if n := len(p.idle); n > 0 {
+		u := p.idle[0]
+		p.idle = p.idle[1:]
+		w.doom(&u.session, reasonSurplus)
+		w.closeDoomed()
+		return
+	}
+	if len(p.open) > 0 {
+		p.leaving(p.open[0])
+		w.closeDoomed()
+		return
+	}
+	p.yield = true
+}
+
+// expired: calls have waited for a place.
+func (p *pool) expired(int64) {
+	if p.nWaiting > 0 {
+		p.grow()
+	}
+}
+
+// dial connects in a goroutine of its own and enrols the connection with this worker's loop.
+func (p *pool) dial() {
+	w, e := p.w, p.endpoint
+	u := &upstream{pool: p, endpoint: e, mode: p.cluster.Mode, codec: w.p.codecs[e.Wire.Framing]}
+	u.w = w
+	if e.Remote {
+		u.hand = &handoffState{}
+	}
+	w.stats.dials++
+	go func() {
+		conn, err := w.p.connect(e)
+		if err == nil {
+			res, enrolErr := w.enrol(conn, u)
+			if err = enrolErr; err == nil {
+				select {
+				case r := <-res:
+					err = r.Err
+				case <-w.p.done: // after Stop gnet answers no more
+					return
+				}
+			}
+		}
+		if err != nil {
+			w.do(func() { p.dialFailed(err) })
+		}
+	}()
+}
+
+// connect opens a socket to an endpoint with everything set that a loop can't set later. Host names are resolved anew
+// each time. Safe for concurrent use.
+func (p *Proxy) connect(e *cluster.Endpoint) (net.Conn, error) {
+	t := &p.cfg.Timeouts
+	ctx, cancel := context.WithTimeout(context.Background(), t.Connect)
+	defer cancel()
+	d := net.Dialer{
+		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: t.KeepAlive, Interval: t.KeepAlive / 3, Count: 3},
+		Control:         userTimeout(t.UserTimeout),
+	}
+	conn, err := d.DialContext(ctx, e.Network, e.Addr)
+	if err != nil || !e.Remote || p.cfg.HandOff.TLS == nil {
+		return conn, err
+	}
+	return overTLSClient(ctx, conn, p.cfg.HandOff.TLS, p.done)
+}
+
+// dialFailed backs off and finds another endpoint for the calls that waited: they are provably unsent.
+func (p *pool) dialFailed(err error) {
+	w := p.w
+	p.conns--
+	p.connecting--
+	p.endpoint.Conns.Add(-1)
+	p.endpoint.States[w.id].ConnectFailed(w.now)
+	w.stats.connectErrors++
+	w.p.cfg.Log.Debug("connect failed", "service", p.cluster.Name, "endpoint", p.endpoint.String(), "error", err)
+	if p.conns > 0 {
+		return // the calls wait for the connections that stand
+	}
+	p.scatter()
+}
+
+// scatter sends every waiting call on to another endpoint.
+func (p *pool) scatter() {
+	for n := p.nWaiting; n > 0; n-- { // not "while any": a call may come back here
+		c := p.first
+		p.remove(c)
+		p.w.resubmit(c, c.keptCodec, c.kept)
+	}
+}
+
+// ready: a connection was opened.
+func (p *pool) ready(u *upstream) {
+	u.idleAt = p.w.now
+	if u.mode == cluster.Multiplexed {
+		p.open = append(p.open, u)
+		p.serve()
+		u.schedule(p.w.now + int64(p.w.p.cfg.Timeouts.UpstreamIdle))
+		return
+	}
+	p.free(u)
+}
+
+// serve gives waiting calls to connections while there are both.
+func (p *pool) serve() {
+	for p.first != nil {
+		u := p.take()
+		if u == nil {
+			return
+		}
+		p.sendFirst(u)
+	}
+}
+
+func (p *pool) sendFirst(u *upstream) {
+	c := p.first
+	p.remove(c)
+	m, err := p.w.keptMessage(c)
+	if err != nil {
+		p.giveBack(u)
+		p.w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
+		return
+	}
+	u.send(c, m)
+}
+
+// giveBack: a call of u has ended.
+func (p *pool) giveBack(u *upstream) {
+	if u.nCalls > 0 || u.conn == nil {
+		if u.mode == cluster.Multiplexed {
+			p.serve()
+		}
+		return
+	}
+	u.idleAt = p.w.now
+	switch {
+	case u.mode == cluster.Multiplexed:
+		p.serve()
+		if (p.retired || u.left) && u.nCalls == 0 {
+			p.w.doom(&u.session, reasonRetired)
+		}
+	case u.mode == cluster.PerCall && u.queued > 0:
+		p.w.doom(&u.session, reasonPerCall)
+	case u.doomedFor != "":
+	default:
+		p.free(u)
+	}
+}
+
+// free gives an exclusive connection to the oldest waiting call, or keeps it.
+func (p *pool) free(u *upstream) {
+	switch {
+	case p.first != nil && !p.yield:
+		p.sendFirst(u)
+	case p.yield, p.retired:
+		p.yield = false
+		p.w.doom(&u.session, reasonSurplus)
+	case len(p.idle) >= p.w.p.cfg.Limits.IdlePerPool:
+		p.w.doom(&u.session, reasonSurplus)
+	default:
+		u.idle = true
+		p.idle = append(p.idle, u)
+		u.schedule(p.w.now + int64(p.w.p.cfg.Timeouts.UpstreamIdle))
+	}
+}
+
+// leaving: the peer announced that it closes, or another worker needs the place; no new calls go there.
+func (p *pool) leaving(u *upstream) {
+	p.forget(u)
+	u.left = true
+	if u.nCalls == 0 {
+		p.w.doom(&u.session, reasonSurplus)
+	}
+}
+
+// lost: a connection was closed.
+func (p *pool) lost(u *upstream) {
+	p.conns--
+	p.forget(u)
+	if p.nWaiting > 0 {
+		p.grow()
+		if p.conns == 0 && p.timer.slot == 0 {
+			p.scatter()
+		}
+	}
+}
+
+func (p *pool) forget(u *upstream) {
+	p.open = without(p.open, u)
+	if u.idle {
+		u.idle = false
+		p.idle = without(p.idle, u)
+	}
+}
+
+func without(list []*upstream, u *upstream) []*upstream {
+	for i, o := range list {
+		if o == u {
+			return append(list[:i], list[i+1:]...)
+		}
+	}
+	return list
+}
+
+// retirePools gives up the pools of endpoints that have left the table: idle connections now, others with their last
+// call.
+func (w *worker) retirePools() {
+	live := make(map[*cluster.Endpoint]struct{})
+	for _, name := range w.table.Names() {
+		for _, e := range w.table.Lookup([]byte(name)).Endpoints() {
+			live[e] = struct{}{}
+		}
+	}
+	for _, e := range w.table.Remotes.Endpoints() {
+		live[e] = struct{}{}
+	}
+	kept := w.pools[:0]
+	for _, p := range w.pools {
+		if _, ok := live[p.endpoint]; ok {
+			kept = append(kept, p)
+			continue
+		}
+		p.retired = true
+		for _, u := range append(append([]*upstream(nil), p.idle...), p.open...) {
+			if u.nCalls == 0 {
+				w.doom(&u.session, reasonRetired)
+			}
+		}
+		if p.nWaiting > 0 {
+			p.scatter()
+		}
+	}
+	clear(w.pools[len(kept):])
+	w.pools = kept
+}
+
+// userTimeout sets TCP_USER_TIMEOUT: written bytes that are not acknowledged for d end the connection.
+func userTimeout(d time.Duration) func(network, address string, c syscall.RawConn) error {
+	return func(network, _ string, c syscall.RawConn) error {
+		if d <= 0 || network == "unix" {
+			return nil
+		}
+		var err error
+		if ctlErr := c.Control(func(fd uintptr) {
+			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
+		}); ctlErr != nil {
+			return ctlErr
+		}
+		return err
+	}
+}

@@ -1,0 +1,191 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/route"
+)
+
+// Proxy is the data plane of one process. Its methods are safe for concurrent use unless they say otherwise.
+type Proxy struct {
+	cfg     Config
+	codecs  [protocol.NumFramings]protocol.Codec
+	table   atomic.Pointer[route.Table]
+	workers []*worker
+	sources sources
+	born    time.Time
+
+	inFlight    atomic.Int64 // calls
+	bytes       atomic.Int64 // buffered
+	conns       atomic.Int64 // callers'
+	turn        atomic.Uint32
+	draining    atomic.Bool
+	closingIdle atomic.Bool // connections that open now are closed at once
+
+	mu        sync.Mutex
+	listeners []*listener
+	acceptors sync.WaitGroup
+	acceptLog acceptStats
+	done      chan struct{}
+	access    *accessLog
+	sample    logSampler
+}
+
+// New checks the configuration; nothing runs yet. The error names every key that is wrong.
+func New(cfg Config, table *route.Table) (*Proxy, error) {
+	if err := cfg.check(); err != nil {
+		return nil, fmt.Errorf("proxy: %w", err)
+	}
+	p := &Proxy{cfg: cfg, born: time.Now(), done: make(chan struct{})}
+	p.sources.byKey = map[string]*source{}
+	for _, c := range cfg.Codecs {
+		p.codecs[c.Framing()] = c
+	}
+	p.table.Store(table)
+	p.access = newAccessLog(cfg.Access, cfg.Log)
+	for i := range cfg.Workers {
+		p.workers = append(p.workers, newWorker(p, i))
+	}
+	return p, nil
+}
+
+// Start runs the workers. Call it once, before Listen.
+func (p *Proxy) Start() error {
+	for i, w := range p.workers {
+		if err := w.start(); err != nil {
+			for _, started := range p.workers[:i] {
+				started.stop()
+			}
+			return err
+		}
+	}
+	p.access.start()
+	return nil
+}
+
+// SetTable replaces the routing table; workers take it up with their next batch.
+func (p *Proxy) SetTable(t *route.Table) {
+	p.table.Store(t)
+	for _, w := range p.workers {
+		w.wake()
+	}
+}
+
+// Table returns the routing table in force.
+func (p *Proxy) Table() *route.Table { return p.table.Load() }
+
+// Workers returns how many event loops there are.
+func (p *Proxy) Workers() int { return len(p.workers) }
+
+// clock is the workers' time in ns.
+func (p *Proxy) clock() int64 { return int64(time.Since(p.born)) }
+
+// each runs f on every worker's loop and waits for all; an error means that a loop did not come round before ctx ended.
+func (p *Proxy) each(ctx context.Context, f func(*worker)) error {
+	finished := make(chan int, len(p.workers))
+	for _, w := range p.workers {
+		w.do(func() {
+			f(w)
+			finished <- w.id
+		})
+	}
+	for range p.workers {
+		select {
+		case <-finished:
+		case <-ctx.Done():
+			return fmt.Errorf("not every worker came round: %w", ctx.Err())
+		case <-p.done:
+			return errStopped
+		}
+	}
+	return nil
+}
+
+var errStopped = errors.New("the proxy was stopped")
+
+// Tick returns when every worker has finished a poll round: the proof of life behind the address file's lease.
+func (p *Proxy) Tick(ctx context.Context) error { return p.each(ctx, func(*worker) {}) }
+
+// Drain closes the data plane without losing a call: it keeps accepting for grace (callers are learning that we close),
+// accepts what is queued in the kernel, closes the listeners, waits until callers have no call in flight, and closes
+// their connections. It returns when none is left or ctx has ended; the error then says how many calls were cut.
+func (p *Proxy) Drain(ctx context.Context, grace time.Duration) error {
+	p.draining.Store(true)
+	select {
+	case <-time.After(grace):
+	case <-ctx.Done():
+	}
+	p.closeListeners()
+	p.closingIdle.Store(true)
+	check := time.NewTicker(20 * time.Millisecond)
+	defer check.Stop()
+	for {
+		var open, busy atomic.Int64
+		if err := p.each(ctx, func(w *worker) { w.closeIdle(&open, &busy) }); err != nil {
+			return fmt.Errorf("drain: %w", err)
+		}
+		if open.Load() == 0 {
+			return nil
+		}
+		select {
+		case <-check.C:
+		case <-ctx.Done():
+			return fmt.Errorf("drain: time is up with %d calls in flight on %d connections", busy.Load(), open.Load())
+		}
+	}
+}
+
+// closeIdle closes callers' connections that have nothing in flight and sent nothing that waits.
+func (w *worker) closeIdle(open, busy *atomic.Int64) {
+	for d := range w.downs {
+		open.Add(1)
+		busy.Add(int64(d.inFlight))
+		if d.inFlight == 0 && len(d.in) == 0 && d.waitingBytes() == 0 {
+			w.doom(&d.session, reasonDrain)
+		}
+	}
+	w.closeDoomed()
+}
+
+// Stop ends everything at once. Calls in flight are cut: Drain first. Call it once.
+func (p *Proxy) Stop() {
+	p.draining.Store(true)
+	p.closeListeners()
+	close(p.done)
+	for _, w := range p.workers {
+		w.stop()
+	}
+	p.access.stop()
+}
+
+// leave is the end of a caller's connection.
+func (p *Proxy) leave(s *source) {
+	p.conns.Add(-1)
+	p.sources.leave(s, p.cfg.Limits.MaxSources)
+}
+
+// join finds the source of a new connection and counts it; an error refuses the connection.
+func (p *Proxy) join(conn net.Conn) (*source, error) {
+	id, err := p.cfg.Identify(conn)
+	if err != nil {
+		return nil, err
+	}
+	if p.conns.Add(1) > int64(p.cfg.Limits.TotalConns) {
+		p.conns.Add(-1)
+		return nil, errTotalConns
+	}
+	if src := p.sources.join(id, p.cfg.Limits.SourceConns); src != nil {
+		return src, nil
+	}
+	p.conns.Add(-1)
+	return nil, fmt.Errorf("source %s has %d connections (limits.source_connections)", id.Source, p.cfg.Limits.SourceConns)
+}
+
+var errTotalConns = errors.New("the proxy has as many connections as it may (limits.total_connections)")

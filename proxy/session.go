@@ -1,0 +1,270 @@
+package proxy
+
+import (
+	"io"
+	"net"
+	"os"
+
+	"github.com/panjf2000/gnet/v2"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+)
+
+// session is what both kinds of connection share: bytes that have come and do not make a frame yet, bytes that wait to
+// be written, and one timer for everything that can become late. Loop only.
+type session struct {
+	w         *worker
+	conn      gnet.Conn // nil before OnOpen and from OnClose on; nothing else owns it
+	owner     owner
+	in        []byte // an unfinished frame
+	out       []byte // not handed to gnet yet, from outAt
+	outAt     int
+	queued    uint64 // bytes ever appended to out
+	handed    uint64 // bytes ever handed to gnet: never "unsent" any more
+	dirty     bool
+	doomedFor closeReason
+	timer     timer
+	scan      protocol.Scan
+
+	partialSince int64 // when the unfinished frame began; 0: none
+	stalledSince int64 // when the peer stopped taking bytes; 0: it takes them
+	stalledAt    int   // gnet's backlog then
+	lastActive   int64 // the last byte that came
+}
+
+// owner is what a session's connection means to whoever it belongs to.
+type owner interface {
+	expirer
+	flushed() // everything was handed to gnet
+	pending() int
+}
+
+// handAtOnce is the most that gnet is given while it still holds bytes for a peer: it has no bound of its own.
+const handAtOnce = 64 << 10
+
+// keepBuffer is the largest buffer that goes back to the worker's free list.
+const keepBuffer = 64 << 10
+
+// recheck is how often a stalled peer is looked at: gnet has no event for a backlog that has drained.
+const recheck = tick
+
+// receive returns what has come: an unfinished frame's bytes and the new ones in one piece.
+func (s *session) receive() []byte {
+	buf, err := s.conn.Next(-1)
+	if err != nil {
+		return nil
+	}
+	s.lastActive = s.w.now
+	if len(s.in) == 0 {
+		return buf
+	}
+	s.in = append(s.in, buf...)
+	if s.scan.Need > len(s.in) {
+		return nil
+	}
+	return s.in
+}
+
+// keep stores what was not used of the bytes that receive returned.
+func (s *session) keep(buf []byte, used int) {
+	left := len(buf) - used
+	switch {
+	case left == 0 && len(s.in) > 0:
+		s.w.bufs.put(s.in)
+		s.in = nil
+	case left == 0:
+	case len(s.in) > 0:
+		s.in = s.in[:copy(s.in, buf[used:])]
+	default:
+		if s.in == nil {
+			s.in = s.w.bufs.get()
+		}
+		s.in = append(s.in[:0], buf[used:]...)
+	}
+	if left == 0 {
+		s.partialSince = 0
+	} else if s.partialSince == 0 || used > 0 {
+		s.partialSince = s.w.now
+		s.schedule(s.w.now + int64(s.w.p.cfg.Timeouts.Frame))
+	}
+}
+
+// buffer returns out for appending; done stores what came of it.
+func (s *session) buffer() []byte {
+	switch {
+	case s.out == nil:
+		s.out = s.w.bufs.get()
+	case s.outAt > keepBuffer: // a slow reader: what it has taken needs no room
+		s.out = s.out[:copy(s.out, s.out[s.outAt:])]
+		s.outAt = 0
+	}
+	return s.out
+}
+
+// done takes out back with what was appended and has it written at the end of the batch.
+func (s *session) done(out []byte) {
+	s.queued += uint64(len(out) - len(s.out))
+	s.out = out
+	if !s.dirty {
+		s.dirty = true
+		s.w.dirty = append(s.w.dirty, s)
+	}
+}
+
+// waitingBytes is what is buffered for this connection, in bytes.
+func (s *session) waitingBytes() int {
+	n := len(s.in) + len(s.out) - s.outAt
+	if s.conn != nil {
+		n += s.conn.OutboundBuffered()
+	}
+	return n
+}
+
+// schedule has the timer fire at due, or earlier if it is set so.
+func (s *session) schedule(due int64) {
+	if s.timer.slot == 0 || due < s.timer.due {
+		s.w.wheel.arm(&s.timer, due)
+	}
+}
+
+// write hands gnet as much as it may have. It is called by flush only: Write can close the connection and so re-enter.
+func (s *session) write() {
+	s.dirty = false
+	for s.conn != nil && len(s.out) > s.outAt {
+		if n := s.conn.OutboundBuffered(); n > 0 {
+			s.stalled(n)
+			return
+		}
+		n := min(len(s.out)-s.outAt, handAtOnce)
+		data := s.out[s.outAt : s.outAt+n]
+		s.outAt += n
+		s.handed += uint64(n)
+		s.w.stats.writes++
+		_, _ = s.conn.Write(data) // an error closes the connection: OnClose has run by now
+	}
+	if s.conn == nil {
+		return
+	}
+	s.w.bufs.put(s.out)
+	s.out, s.outAt = nil, 0
+	if n := s.conn.OutboundBuffered(); n > 0 {
+		s.stalled(n)
+		return
+	}
+	s.stalledSince = 0
+	s.owner.flushed()
+}
+
+// stalled notes that the peer has not taken n bytes and looks again soon.
+func (s *session) stalled(n int) {
+	if s.stalledSince == 0 || n != s.stalledAt {
+		s.stalledSince, s.stalledAt = s.w.now, n
+	}
+	s.schedule(s.w.now + recheck)
+}
+
+// checkStall goes on writing to a peer that had stalled, or gives it up.
+func (s *session) checkStall(now int64) {
+	if s.stalledSince == 0 {
+		return
+	}
+	n := s.conn.OutboundBuffered()
+	if n != s.stalledAt {
+		s.stalledSince, s.stalledAt = now, n
+	}
+	if now-s.stalledSince >= int64(s.w.p.cfg.Timeouts.WriteStall) {
+		s.w.doom(s, reasonWriteStall)
+		return
+	}
+	if n > 0 {
+		s.schedule(now + recheck)
+		return
+	}
+	if len(s.out) > s.outAt {
+		s.done(s.out)
+		return
+	}
+	s.stalledSince = 0
+	s.owner.flushed()
+}
+
+// detach ends the session's use of its connection: the first thing that closed does.
+func (s *session) detach() {
+	s.conn = nil
+	s.w.wheel.disarm(&s.timer)
+	s.w.bufs.put(s.in)
+	s.in = nil
+}
+
+// flush writes to every peer that something waits for: one write each. Loop only.
+func (w *worker) flush() {
+	for len(w.dirty) > 0 {
+		s := w.dirty[len(w.dirty)-1]
+		w.dirty = w.dirty[:len(w.dirty)-1]
+		s.write()
+	}
+}
+
+// bufferPool is a worker's free list of buffers. Loop only.
+type bufferPool struct{ free [][]byte }
+
+const (
+	newBuffer   = 4 << 10
+	freeBuffers = 256
+)
+
+func (p *bufferPool) get() []byte {
+	if n := len(p.free); n > 0 {
+		b := p.free[n-1]
+		p.free = p.free[:n-1]
+		return b
+	}
+	return make([]byte, 0, newBuffer)
+}
+
+func (p *bufferPool) put(b []byte) {
+	if cap(b) >= newBuffer && cap(b) <= keepBuffer && len(p.free) < freeBuffers {
+		p.free = append(p.free, b[:0])
+	}
+}
+
+// connOfFD makes a net.Conn of a descriptor and closes the descriptor.
+func connOfFD(fd int, name string) (net.Conn, error) {
+	f := os.NewFile(uintptr(fd), name)
+	defer func() { _ = f.Close() }() // net.FileConn has its own copy
+	return net.FileConn(f)
+}
+
+// closeReason is why a connection was closed: a metric label and a log word.
+type closeReason string
+
+const (
+	reasonPeer        closeReason = "peer_closed"
+	reasonReset       closeReason = "peer_reset"
+	reasonDetect      closeReason = "detect_timeout"
+	reasonFrame       closeReason = "frame_timeout"
+	reasonWriteStall  closeReason = "write_stall"
+	reasonIdle        closeReason = "idle"
+	reasonMaxAge      closeReason = "max_age"
+	reasonMalformed   closeReason = "malformed"
+	reasonTooLarge    closeReason = "too_large"
+	reasonUnsupported closeReason = "unsupported"
+	reasonBytes       closeReason = "bytes_bound"
+	reasonDrain       closeReason = "drain"
+	reasonPanic       closeReason = "panic"
+	reasonRefused     closeReason = "handoff_refused"
+	reasonStray       closeReason = "stray_reply"
+	reasonBadReply    closeReason = "bad_reply"
+	reasonStall       closeReason = "reply_stall"
+	reasonAbandoned   closeReason = "abandoned"
+	reasonPerCall     closeReason = "per_call"
+	reasonRetired     closeReason = "retired"
+	reasonSurplus     closeReason = "surplus"
+)
+
+func reasonOf(err error) closeReason {
+	if err == nil || err == io.EOF || err.Error() == "read: EOF" {
+		return reasonPeer
+	}
+	return reasonReset
+}

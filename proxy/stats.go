@@ -1,0 +1,322 @@
+package proxy
+
+import (
+	"context"
+	"math/bits"
+	"slices"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+)
+
+// workerStats are one worker's counters: plain numbers with a single writer, copied on the loop when somebody asks.
+type workerStats struct {
+	limit   int // methods of one service with counters of their own
+	methods map[string]map[string]*methodStats
+	accepted, connected, dials, connectErrors,
+	writes, stray, late, requeued, heartbeats, panics, staleIdle, lostRaced, handoffRefused uint64
+	handedOver [protocol.NumCodes]uint64
+	refused    [protocol.NumCodes]uint64
+	detected   [protocol.NumFramings]uint64
+	malformed  map[string]uint64
+	badReplies map[string]uint64
+	closedDown map[closeReason]uint64
+	closedUp   map[closeReason]uint64
+	started    uint64
+}
+
+// methodStats are the counters of one method.
+type methodStats struct {
+	codes    [protocol.NumCodes]uint64
+	duration Histogram
+	size     Histogram // bytes of requests
+}
+
+func (s *workerStats) init(p *Proxy) {
+	s.limit = p.cfg.Limits.MaxMethods
+	s.methods = map[string]map[string]*methodStats{}
+	s.malformed, s.badReplies = map[string]uint64{}, map[string]uint64{}
+	s.closedDown, s.closedUp = map[closeReason]uint64{}, map[closeReason]uint64{}
+}
+
+// other is the label of what has no counters of its own, so that callers can't make metrics without bound.
+const other = "other"
+
+// method finds a method's counters. Unknown services share one entry, as do methods past the bound.
+func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
+	service := other
+	if cl != nil {
+		service = cl.Name
+	}
+	ms := s.methods[service]
+	if m := ms[string(method)]; m != nil {
+		return m
+	}
+	if ms == nil {
+		ms = map[string]*methodStats{}
+		s.methods[service] = ms
+	}
+	name := string(method)
+	if cl == nil || len(ms) >= s.limit {
+		name = other
+	}
+	m := ms[name]
+	if m == nil {
+		m = &methodStats{}
+		ms[name] = m
+	}
+	return m
+}
+
+// record counts a call that has ended.
+func (w *worker) record(c *call, code protocol.Code) {
+	took := w.now - c.start
+	c.stats.codes[code]++
+	c.stats.duration.add(took / 1000)
+	c.src.total.Add(1)
+	if code != protocol.CodeOK {
+		c.src.failed.Add(1)
+	}
+	w.p.access.consider(w, c, code, time.Duration(took))
+}
+
+// Histogram has four buckets an octave: bucket i counts values v with Bound(i-1) < v ≤ Bound(i).
+type Histogram struct {
+	Buckets [numBuckets]uint64
+	Sum     uint64
+	Count   uint64
+}
+
+const numBuckets = 112 // up to 2^28: 268 s in µs, 256 MiB in bytes
+
+func (h *Histogram) add(v int64) {
+	if v < 0 {
+		v = 0
+	}
+	h.Buckets[bucketOf(uint64(v))]++
+	h.Sum += uint64(v)
+	h.Count++
+}
+
+func bucketOf(v uint64) int {
+	if v < 4 {
+		return int(v)
+	}
+	e := bits.Len64(v) - 3 // v>>e is 4…7
+	return min(e*4+int(v>>e&3)+4, numBuckets-1)
+}
+
+// Bound is the upper bound of bucket i, inclusive.
+func Bound(i int) uint64 {
+	if i < 8 {
+		return uint64(i)
+	}
+	e := i/4 - 1
+	return (uint64(i%4)+5)<<e - 1
+}
+
+// Quantile returns the upper bound of the bucket in which the q-quantile lies; 0 when nothing was counted.
+func (h *Histogram) Quantile(q float64) uint64 {
+	rank := uint64(q * float64(h.Count))
+	var seen uint64
+	for i, n := range h.Buckets {
+		if seen += n; n > 0 && seen > rank {
+			return Bound(i)
+		}
+	}
+	return 0
+}
+
+// Add adds another histogram's counts.
+func (h *Histogram) Add(o *Histogram) {
+	for i, n := range o.Buckets {
+		h.Buckets[i] += n
+	}
+	h.Sum += o.Sum
+	h.Count += o.Count
+}
+
+// MethodStats are the counters of one method over all workers.
+type MethodStats struct {
+	Service, Method string
+	Codes           [protocol.NumCodes]uint64
+	Duration        Histogram // µs
+	Size            Histogram // bytes of requests
+}
+
+// Stats is the sum of all workers' counters.
+type Stats struct {
+	Methods        []MethodStats
+	Counters       map[string]uint64            // by metric name without prefix and suffix
+	Labelled       map[string]map[string]uint64 // metric name → label value → count
+	InFlight       int64
+	BytesBuffered  int64
+	CallerConns    int64
+	EndpointConns  int64
+	LastTableSwap  uint64
+	WorkersCounted int
+}
+
+// Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
+// the same.
+func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
+	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}}
+	parts := make(chan func(*Stats), len(p.workers))
+	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(len(w.ups)) })
+	for len(parts) > 0 {
+		(<-parts)(s)
+		s.WorkersCounted++
+	}
+	s.InFlight, s.BytesBuffered, s.CallerConns = p.inFlight.Load(), p.bytes.Load(), p.conns.Load()
+	s.LastTableSwap = p.table.Load().Version
+	a := &p.acceptLog
+	s.Counters["connections_refused"] = a.refused.Load()
+	s.Counters["accept_errors"] = a.errors.Load()
+	s.Counters["enrol_errors"] = a.enrolErrors.Load()
+	s.Counters["tls_errors"] = a.tlsErrors.Load()
+	s.Counters["access_log_dropped"] = p.access.dropped.Load()
+	return s, err
+}
+
+// copy takes the counters on the loop; the function that it returns adds them up elsewhere.
+func (s *workerStats) copy(ups int) func(*Stats) {
+	c := *s
+	type key struct{ service, method string }
+	methods := make(map[key]methodStats)
+	for service, ms := range s.methods {
+		for method, m := range ms {
+			methods[key{service, method}] = *m
+		}
+	}
+	labelled := map[string]map[string]uint64{
+		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
+		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
+		"handed_over": codeMap(&s.handedOver), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+	}
+	return func(t *Stats) {
+		for name, n := range c.counters() {
+			t.Counters[name] += n
+		}
+		for name, m := range labelled {
+			if t.Labelled[name] == nil {
+				t.Labelled[name] = map[string]uint64{}
+			}
+			for label, n := range m {
+				t.Labelled[name][label] += n
+			}
+		}
+		t.EndpointConns += int64(ups)
+		for k, m := range methods {
+			t.addMethod(k.service, k.method, &m)
+		}
+	}
+}
+
+func (s *workerStats) counters() map[string]uint64 {
+	return map[string]uint64{
+		"connections_accepted": s.accepted, "endpoint_connections": s.connected, "dials": s.dials,
+		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
+		"requeued": s.requeued, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
+		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
+	}
+}
+
+func (s *Stats) addMethod(service, method string, m *methodStats) {
+	i := slices.IndexFunc(s.Methods, func(o MethodStats) bool { return o.Service == service && o.Method == method })
+	if i < 0 {
+		i = len(s.Methods)
+		s.Methods = append(s.Methods, MethodStats{Service: service, Method: method})
+	}
+	t := &s.Methods[i]
+	for code, n := range m.codes {
+		t.Codes[code] += n
+	}
+	t.Duration.Add(&m.duration)
+	t.Size.Add(&m.size)
+}
+
+func copyMap[K ~string](m map[K]uint64) map[string]uint64 {
+	out := make(map[string]uint64, len(m))
+	for k, n := range m {
+		out[string(k)] = n
+	}
+	return out
+}
+
+func codeMap(a *[protocol.NumCodes]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if n > 0 {
+			out[protocol.Code(i).String()] = n
+		}
+	}
+	return out
+}
+
+func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if n > 0 {
+			out[protocol.Framing(i).String()] = n
+		}
+	}
+	return out
+}
+
+// EndpointStats is what is known of one endpoint.
+type EndpointStats struct {
+	Service  string `json:"service"`
+	Endpoint string `json:"endpoint"`
+	Framing  string `json:"framing"`
+	Mode     string `json:"mode"`
+	Zone     string `json:"zone,omitempty"`
+	Weight   int    `json:"weight"`
+	Conns    int    `json:"connections"`
+	InFlight int    `json:"calls_in_flight"`
+	Waiting  int    `json:"calls_waiting"`
+	Latency  int64  `json:"latency_us"`
+	Down     bool   `json:"backing_off"`
+}
+
+// Clusters returns the endpoints of every service, the remote proxies last.
+func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
+	t := p.table.Load()
+	var out []EndpointStats
+	var all []*cluster.Endpoint
+	add := func(cl *cluster.Cluster) {
+		for _, e := range cl.Endpoints() {
+			all = append(all, e)
+			out = append(out, EndpointStats{
+				Service: cl.Name, Endpoint: e.String(), Framing: e.Wire.Framing.String(), Mode: cl.Mode.String(), Zone: e.Zone,
+				Weight: e.Weight, Conns: int(e.Conns.Load()),
+			})
+		}
+	}
+	for _, name := range t.Names() {
+		add(t.Lookup([]byte(name)))
+	}
+	add(t.Remotes)
+	parts := make(chan []cluster.State, len(p.workers))
+	err := p.each(ctx, func(w *worker) {
+		states := make([]cluster.State, len(all))
+		for i, e := range all {
+			states[i] = e.States[w.id]
+			states[i].DownUntil -= w.now
+			states[i].Failures = 0
+			if pl, ok := states[i].Pool.(*pool); ok {
+				states[i].Failures = pl.nWaiting
+			}
+		}
+		parts <- states
+	})
+	for len(parts) > 0 {
+		for i, s := range <-parts {
+			out[i].InFlight += s.Active - s.Failures
+			out[i].Waiting += s.Failures
+			out[i].Latency = max(out[i].Latency, int64(s.Latency/1000))
+			out[i].Down = out[i].Down || s.DownUntil > 0
+		}
+	}
+	return out, err
+}

@@ -1,0 +1,298 @@
+package proxy
+
+import (
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+)
+
+// upstream is a connection to an endpoint. It is a border between pods: every call on it carries our own sequence, and
+// a reply that matches no call in flight on it ends it. Loop only.
+type upstream struct {
+	session
+	pool     *pool
+	endpoint *cluster.Endpoint
+	codec    protocol.Codec
+	mode     cluster.Mode
+	calls    *call // list by unext: everything that is owed a reply or not yet written
+	nCalls   int
+	oneways  int // of them, those that end when their bytes have left
+	idleAt   int64
+	idle     bool // is in pool.idle
+	left     bool // takes no more calls
+	hand     *handoffState
+	counted  int64
+}
+
+func (u *upstream) opened(c gnet.Conn) {
+	w := u.w
+	u.conn, u.owner, u.timer.fire = c, u, u
+	u.lastActive = w.now
+	w.ups[u] = struct{}{}
+	w.load.Add(1)
+	w.stats.connected++
+	u.pool.connecting--
+	if u.pool.retired {
+		w.doom(&u.session, reasonRetired)
+		return
+	}
+	u.endpoint.States[w.id].Connected()
+	if u.hand != nil {
+		u.sendHello()
+		return
+	}
+	u.pool.ready(u)
+}
+
+// closed takes care of every call that was on the connection: what is provably unsent goes elsewhere, what was written
+// is lost.
+func (u *upstream) closed(err error) {
+	w := u.w
+	reason := u.doomedFor
+	if reason == "" {
+		reason = reasonOf(err)
+	}
+	out, first := u.out[u.outAt:], u.handed
+	u.session.detach()
+	delete(w.ups, u)
+	w.load.Add(-1)
+	u.endpoint.Conns.Add(-1)
+	u.account()
+	u.pool.lost(u)
+	w.stats.closedUp[reason]++
+	w.p.logClose("endpoint", reason, err, u)
+	for c := u.calls; c != nil; {
+		next := c.unext
+		u.finished(c)
+		w.lost(c, u.codec, out, first, u.lastActive < c.sentAt && w.now-c.sentAt < idleCheck)
+		c = next
+	}
+	w.bufs.put(u.out)
+	u.out, u.outAt = nil, 0
+}
+
+// lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
+// stream offset first. raced: the peer closed a connection that had been idle at about the time of the write.
+func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, raced bool) {
+	switch {
+	case c.hello || c.d == nil && !c.oneway:
+		w.calls.put(c)
+	case c.begin >= first && c.end-first <= uint64(len(out)):
+		w.resubmit(c, codec, out[c.begin-first:c.end-first])
+	default:
+		if raced {
+			w.stats.lostRaced++
+		}
+		w.fail(c, protocol.Fault{Code: protocol.CodeLost, Message: describe(protocol.CodeLost, c), Executed: true})
+	}
+}
+
+// send appends a call to what waits to be written.
+func (u *upstream) send(c *call, m *protocol.Message) {
+	w := u.w
+	m.KeepPrefix = c.cluster.KeepPrefix
+	m.Extra = m.Extra[:0]
+	if u.hand != nil {
+		u.handoffExtra(c, m)
+	}
+	s := &w.scratch
+	if m == &w.retry {
+		s = &w.resend
+	}
+	out, err := u.codec.AppendCall(u.buffer(), m, u.endpoint.Wire, c.id, s)
+	if err != nil {
+		u.pool.giveBack(u)
+		w.fail(c, faultOf(err))
+		return
+	}
+	c.endpoint, c.up = u.endpoint, u
+	c.begin = u.queued
+	u.done(out)
+	c.end = u.queued
+	c.sentAt = w.now
+	u.attach(c)
+	if c.oneway && !u.endpoint.Wire.Framing.Multiplexed() {
+		u.oneways++
+	}
+	if u.mode == cluster.Multiplexed && u.nCalls == 1 {
+		u.lastActive = w.now
+		u.schedule(w.now + u.stallAfter(c))
+	}
+}
+
+func (u *upstream) attach(c *call) {
+	if c.unext = u.calls; c.unext != nil {
+		c.unext.uprev = c
+	}
+	u.calls = c
+	u.nCalls++
+	u.endpoint.States[u.w.id].Active++
+}
+
+// match finds the call in flight on this connection that a reply belongs to.
+func (u *upstream) match(m *protocol.Message) *call {
+	if u.pool.cluster.Positional {
+		if u.nCalls == 1 && u.calls.begin < u.handed {
+			return u.calls
+		}
+		return nil
+	}
+	c := u.w.calls.find(m.Seq)
+	if c == nil || c.up != u || c.begin >= u.handed || c.oneway && u.oneways > 0 && !u.endpoint.Wire.Framing.Multiplexed() {
+		return nil
+	}
+	return c
+}
+
+// finished takes a call off the connection. The connection is free for another unless it was given up.
+func (u *upstream) finished(c *call) {
+	if c.uprev == nil {
+		u.calls = c.unext
+	} else {
+		c.uprev.unext = c.unext
+	}
+	if c.unext != nil {
+		c.unext.uprev = c.uprev
+	}
+	c.unext, c.uprev, c.up = nil, nil, nil
+	u.nCalls--
+	u.endpoint.States[u.w.id].Active--
+	if u.conn != nil {
+		u.pool.giveBack(u)
+	}
+}
+
+// readable takes replies.
+func (u *upstream) readable() {
+	buf := u.receive()
+	if buf == nil || u.doomedFor != "" {
+		return
+	}
+	w, m, used := u.w, &u.w.msg, 0
+	for used < len(buf) && u.conn != nil && u.doomedFor == "" {
+		n, err := u.codec.Split(&u.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
+		if err == nil && n == 0 {
+			break
+		}
+		if err == nil {
+			err = u.codec.Decode(buf[used:used+n], m, &w.scratch)
+		}
+		if err != nil {
+			w.stats.badReplies[reasonWord(err)]++
+			w.p.logMalformed(u, err)
+			w.doom(&u.session, reasonBadReply)
+			return
+		}
+		u.scan.Reset()
+		used += n
+		u.take(m)
+	}
+	u.keep(buf, used)
+	u.partialSince = 0 // an endpoint's slowness is the deadline's business
+	if len(u.in) > 0 {
+		u.account()
+		if w.p.bytes.Load() > w.p.cfg.Limits.TotalBytes {
+			w.doom(&u.session, reasonBytes)
+		}
+	}
+}
+
+func (u *upstream) take(m *protocol.Message) {
+	switch {
+	case m.Type == protocol.MessageHeartbeat: // swallowed, never echoed: the server echoes too
+	case u.hand != nil && !u.hand.granted:
+		u.helloReply(m)
+	default:
+		if u.hand != nil {
+			u.handoffReply(m)
+		}
+		u.w.onReply(u, m)
+		if m.GoingAway {
+			u.pool.leaving(u)
+		}
+	}
+}
+
+// flushed ends the oneway calls: their bytes have left.
+func (u *upstream) flushed() {
+	if u.counted != 0 {
+		u.account()
+	}
+	for c := u.calls; c != nil && u.oneways > 0; {
+		next := c.unext
+		if c.oneway && c.end <= u.handed {
+			u.oneways--
+			u.finished(c)
+			u.w.finish(c, protocol.CodeOK)
+		}
+		c = next
+	}
+}
+
+func (u *upstream) pending() int { return u.nCalls }
+
+// depth is how many calls may be in flight here.
+func (u *upstream) depth() int {
+	if u.hand != nil {
+		return int(u.hand.grant.Calls)
+	}
+	return u.pool.cluster.Depth
+}
+
+// stallAfter is how long a multiplexed connection with calls in flight may stay silent: max(2 deadlines, 3 s).
+func (u *upstream) stallAfter(c *call) int64 {
+	return max(int64(u.w.p.cfg.Timeouts.Stall), 2*(c.deadline-c.start))
+}
+
+func (u *upstream) expired(now int64) {
+	u.checkStall(now)
+	t := &u.w.p.cfg.Timeouts
+	switch {
+	case u.hand != nil && !u.hand.granted && u.nCalls > 0:
+		if now >= u.hand.deadline {
+			u.w.doom(&u.session, reasonStall)
+			return
+		}
+		u.schedule(u.hand.deadline)
+	case u.nCalls > 0 && u.mode == cluster.Multiplexed:
+		at := u.lastActive + u.stallAfter(u.calls)
+		if now >= at {
+			u.w.doom(&u.session, reasonStall)
+			return
+		}
+		u.schedule(at)
+	case u.nCalls == 0:
+		if now >= u.idleAt+int64(t.UpstreamIdle) {
+			u.w.doom(&u.session, reasonIdle)
+			return
+		}
+		u.schedule(u.idleAt + int64(t.UpstreamIdle))
+	}
+}
+
+// alive looks whether the peer has closed a connection that has been idle for a while: the event may not have come yet.
+// One system call, so only after idleCheck.
+func (u *upstream) alive() bool {
+	if u.w.now-u.idleAt < idleCheck {
+		return true
+	}
+	var b [1]byte
+	n, _, err := unix.Recvfrom(u.conn.Fd(), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	return n < 0 && (err == unix.EAGAIN || err == unix.EINTR)
+}
+
+const idleCheck = int64(1e6) // ns
+
+// account counts what is buffered here against the proxy's bound.
+func (u *upstream) account() {
+	n := int64(0)
+	if u.conn != nil {
+		n = int64(u.waitingBytes())
+	}
+	if delta := n - u.counted; delta != 0 {
+		u.counted = n
+		u.w.p.bytes.Add(delta)
+	}
+}

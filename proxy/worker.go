@@ -1,0 +1,310 @@
+package proxy
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"net"
+	"runtime/debug"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/panjf2000/gnet/v2"
+	"golang.org/x/sys/unix"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/route"
+)
+
+// worker is one event loop and all that lives on it. Its gnet.EventHandler methods are called on the loop.
+type worker struct {
+	gnet.BuiltinEventEngine
+	id     int
+	p      *Proxy
+	client *gnet.Client
+	loop   gnet.EventLoop // set once the control connection is open
+	booted chan struct{}
+
+	now     int64 // worker clock in ns since the process started; fresh at the first event of a batch
+	inBatch bool
+	table   *route.Table // pulled once a batch
+	rnd     *rand.Rand
+
+	calls   callTable
+	msg     protocol.Message // of the frame being handled
+	retry   protocol.Message // of a kept frame being sent, while msg is in use
+	scratch protocol.Scratch
+	resend  protocol.Scratch
+	pools   []*pool
+	wheel   *wheel
+	stats   workerStats
+	bufs    bufferPool
+
+	downs        map[*downstream]struct{}
+	ups          map[*upstream]struct{}
+	dirty        []*session // have bytes to write
+	doomed       []*session // are to be closed after this batch
+	ready        []*downstream
+	flushPending bool // a control byte is under way that will bring us to flush
+
+	control   int // our end of the control socketpair
+	alarm     *time.Timer
+	armedFor  int64
+	load      atomic.Int64 // connections + calls in flight, for the acceptors
+	inbox     sync.Mutex
+	tasks     []func()
+	signalled atomic.Bool
+}
+
+func newWorker(p *Proxy, id int) *worker {
+	w := &worker{
+		id: id, p: p, booted: make(chan struct{}), wheel: newWheel(), armedFor: noTimer,
+		rnd:   rand.New(rand.NewPCG(rand.Uint64(), uint64(id))), // balancing needs spread, not secrecy
+		downs: map[*downstream]struct{}{}, ups: map[*upstream]struct{}{},
+	}
+	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
+	w.calls.w = w
+	w.stats.init(p)
+	return w
+}
+
+// start runs the loop and waits until its control connection is open.
+func (w *worker) start() error {
+	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_NONBLOCK|unix.SOCK_CLOEXEC, 0)
+	if err != nil {
+		return fmt.Errorf("worker %d: control socketpair: %w", w.id, err)
+	}
+	w.control = fds[0]
+	conn, err := connOfFD(fds[1], "bellhop-control")
+	if err != nil {
+		return fmt.Errorf("worker %d: control connection: %w", w.id, err)
+	}
+	w.client, err = gnet.NewClient(w, gnet.WithNumEventLoop(1), gnet.WithLogger(gnetLog{w.p.cfg.Log}), gnet.WithReadBufferCap(readBuffer))
+	if err != nil {
+		return fmt.Errorf("worker %d: %w", w.id, err)
+	}
+	if err := w.client.Start(); err != nil {
+		return fmt.Errorf("worker %d: %w", w.id, err)
+	}
+	if _, err := w.client.EnrollContext(conn, controlConn{}); err != nil {
+		return fmt.Errorf("worker %d: enrol control connection: %w", w.id, err)
+	}
+	<-w.booted
+	w.alarm = time.AfterFunc(time.Hour, w.wake)
+	return nil
+}
+
+// readBuffer is the most that is read from a socket at once, in bytes.
+const readBuffer = 64 << 10
+
+// controlConn marks the worker's end of its own control socketpair.
+type controlConn struct{}
+
+// stop ends the loop. The acceptors must have been joined: gnet's Stop does not wait for connections being enrolled.
+func (w *worker) stop() {
+	w.alarm.Stop()
+	if err := w.client.Stop(); err != nil {
+		w.p.cfg.Log.Debug("worker stopped", "worker", w.id, "error", err)
+	}
+	_ = unix.Close(w.control) // the process is going; nothing could be done about an error
+}
+
+// wake brings the loop round once. Safe for concurrent use: one byte to the control socketpair; a full buffer means
+// that a wake-up is under way already.
+func (w *worker) wake() {
+	_, _ = unix.Write(w.control, []byte{0}) // EAGAIN: see above
+}
+
+// do runs f on the loop, soon. Safe for concurrent use. For rare things, not for calls.
+func (w *worker) do(f func()) {
+	w.inbox.Lock()
+	w.tasks = append(w.tasks, f)
+	w.inbox.Unlock()
+	if w.signalled.CompareAndSwap(false, true) {
+		w.wake()
+	}
+}
+
+func (w *worker) runTasks() {
+	w.signalled.Store(false)
+	w.inbox.Lock()
+	tasks := w.tasks
+	w.tasks = nil
+	w.inbox.Unlock()
+	for _, f := range tasks {
+		f()
+	}
+}
+
+// OnOpen tells ours from a caller's by the context. Loop only.
+func (w *worker) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
+	switch s := c.Context().(type) {
+	case controlConn:
+		w.loop = c.EventLoop()
+		close(w.booted)
+	case *downstream:
+		w.begin()
+		s.opened(c)
+		w.end()
+	case *upstream:
+		w.begin()
+		s.opened(c)
+		w.end()
+	}
+	return nil, gnet.None
+}
+
+// OnTraffic handles whatever has arrived on one connection. Loop only.
+func (w *worker) OnTraffic(c gnet.Conn) gnet.Action {
+	w.begin()
+	w.handle(c)
+	w.end()
+	return gnet.None
+}
+
+func (w *worker) handle(c gnet.Conn) {
+	defer w.recovered(c)
+	switch s := c.Context().(type) {
+	case *downstream:
+		s.readable()
+	case *upstream:
+		s.readable()
+	case controlConn:
+		_, _ = c.Next(-1) // the bytes only wake us
+		w.round()
+	}
+}
+
+// recovered keeps a defect in a codec from ending the process: it costs the connection that brought it out.
+func (w *worker) recovered(c gnet.Conn) {
+	r := recover()
+	if r == nil {
+		return
+	}
+	w.stats.panics++
+	w.p.cfg.Log.Error("panic while handling a connection; closing it", "worker", w.id, "panic", r, "stack", string(debug.Stack()))
+	switch s := c.Context().(type) {
+	case *downstream:
+		w.doom(&s.session, reasonPanic)
+	case *upstream:
+		w.doom(&s.session, reasonPanic)
+	}
+}
+
+// OnClose is the end of a connection, whoever ended it. It may be called from inside Write. Loop only.
+func (w *worker) OnClose(c gnet.Conn, err error) gnet.Action {
+	switch s := c.Context().(type) {
+	case *downstream:
+		s.closed(err)
+	case *upstream:
+		s.closed(err)
+	}
+	return gnet.None
+}
+
+// begin opens a batch: the clock and the table are fresh once a batch.
+func (w *worker) begin() {
+	if w.inBatch {
+		return
+	}
+	w.inBatch = true
+	w.now = w.p.clock()
+	if t := w.p.table.Load(); t != w.table {
+		w.table = t
+		w.retirePools()
+	}
+}
+
+// end closes what was doomed, and writes at once when little is under way; else the flush waits for the end of this
+// poll round, so that one write a peer carries what several connections brought.
+func (w *worker) end() {
+	w.resume()
+	w.closeDoomed()
+	if len(w.dirty) > 0 && !w.flushPending {
+		if w.calls.active <= 2 {
+			w.flush()
+			w.closeDoomed()
+		} else {
+			w.flushPending = true
+			w.wake()
+		}
+	}
+	if !w.flushPending {
+		w.inBatch = false
+	}
+	w.setAlarm()
+}
+
+// round is a control byte's work: the flush at the end of a poll round, timers that are due, tasks from outside.
+func (w *worker) round() {
+	w.flushPending = false
+	w.flush()
+	w.inBatch = false
+	w.begin()
+	w.runTasks()
+	w.wheel.advance(w.now)
+	if w.armedFor <= w.now {
+		w.armedFor = noTimer // it has fired, or is about to
+	}
+	w.resume()
+	w.closeDoomed()
+	w.flush()
+}
+
+// setAlarm has the loop woken when the next timer is due. While calls come and go in time nothing is re-armed: an alarm
+// that is set for an earlier moment stands.
+func (w *worker) setAlarm() {
+	if n := w.wheel.next(); n < w.armedFor {
+		w.armedFor = n
+		w.alarm.Reset(time.Duration(n-w.now) + time.Duration(tick)/2)
+	}
+}
+
+// resume goes on with callers whose next frame had to wait for a slot.
+func (w *worker) resume() {
+	for len(w.ready) > 0 {
+		d := w.ready[len(w.ready)-1]
+		w.ready = w.ready[:len(w.ready)-1]
+		d.waiting = false
+		if d.conn != nil && d.doomedFor == "" {
+			d.proceed()
+		}
+	}
+}
+
+// doom has a connection closed at the end of this batch. Loop only.
+func (w *worker) doom(s *session, reason closeReason) {
+	if s.conn == nil || s.doomedFor != "" {
+		return
+	}
+	s.doomedFor = reason
+	w.doomed = append(w.doomed, s)
+}
+
+func (w *worker) closeDoomed() {
+	for len(w.doomed) > 0 {
+		s := w.doomed[len(w.doomed)-1]
+		w.doomed = w.doomed[:len(w.doomed)-1]
+		if s.conn != nil {
+			_ = w.loop.Close(s.conn) // OnClose runs inside and is where the end is handled
+		}
+	}
+}
+
+// enrol hands a connected socket to this worker's loop. Safe for concurrent use, never on the loop: what comes back is
+// gnet's answer, for those who must know (a dial) and may wait.
+func (w *worker) enrol(conn net.Conn, ctx any) (<-chan gnet.RegisteredResult, error) {
+	if conn.RemoteAddr() == nil {
+		_ = conn.Close() // the peer has reset it already; gnet would panic
+		return nil, errResetEarly
+	}
+	res, err := w.loop.Enroll(gnet.NewContext(context.Background(), ctx), conn)
+	if err != nil {
+		_ = conn.Close() // was not taken over
+	}
+	return res, err
+}
+
+var errResetEarly = errors.New("the peer reset the connection before it was enrolled")
