@@ -12,6 +12,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 )
 
@@ -23,26 +24,27 @@ const (
 	modulePath = "github.com/bellhop-mesh/bellhop"
 )
 
-var connRules = map[string]func(method, inside string) string{
+var connRules = map[string]func(method string, flushing bool) string{
 	"proxy-conn-close": connClose,
 	"proxy-conn-write": connWrite,
 }
 
 // connClose: Conn.Close only queues the close. A Dup made in the same turn (detach) then takes bytes that the queued close
 // has not left behind yet: they are lost. EventLoop().Close(c) closes now.
-func connClose(method, _ string) string {
+func connClose(method string, _ bool) string {
 	if method == "Close" || method == "CloseWithCallback" {
 		return "a queued " + method + " on a gnet.Conn loses bytes beside Dup: use its EventLoop().Close"
 	}
 	return ""
 }
 
-// connWrite: a write can re-enter OnClose, so nothing is written while decoding or iterating: flush writes, once a batch.
-func connWrite(method, inside string) string {
+// connWrite: a write can re-enter OnClose, so nothing is written while decoding or iterating: flush writes, once a batch,
+// itself or through a function that nobody else uses.
+func connWrite(method string, flushing bool) string {
 	switch method {
 	case "Write", "Writev", "AsyncWrite", "AsyncWritev", "ReadFrom", "SendTo", "Flush":
-		if !strings.HasPrefix(inside, "flush") {
-			return method + " on a gnet.Conn in " + inside + ": only flush writes"
+		if !flushing {
+			return method + " on a gnet.Conn outside flush and what only flush uses"
 		}
 	}
 	return ""
@@ -65,7 +67,10 @@ func checkProxy(fset *token.FileSet, sources []*source, imports func(*token.File
 	if err != nil {
 		return nil, err
 	}
-	info := &types.Info{Selections: map[*ast.SelectorExpr]*types.Selection{}}
+	info := &types.Info{
+		Defs: map[*ast.Ident]types.Object{}, Uses: map[*ast.Ident]types.Object{},
+		Selections: map[*ast.SelectorExpr]*types.Selection{},
+	}
 	conf := types.Config{Importer: imp}
 	pkg, err := conf.Check(modulePath+"/"+proxyDir, fset, files, info)
 	if err != nil {
@@ -75,11 +80,45 @@ func checkProxy(fset *token.FileSet, sources []*source, imports func(*token.File
 	if conn == nil { // no gnet in it: nothing to break
 		return nil, nil
 	}
+	flushes := flushers(files, info)
 	var found []finding
 	for _, s := range body {
-		found = append(found, connCalls(s, info, conn)...)
+		found = append(found, connCalls(s, info, conn, flushes)...)
 	}
 	return found, nil
+}
+
+// flushers returns the functions whose names begin with flush, and those that are used by flushers only.
+func flushers(files []*ast.File, info *types.Info) map[types.Object]bool {
+	users := map[types.Object][]types.Object{} // of a function; nil stands for a declaration that is not a function
+	flushes := map[types.Object]bool{}
+	for _, file := range files {
+		for _, d := range file.Decls {
+			var user types.Object
+			if f, ok := d.(*ast.FuncDecl); ok {
+				user = info.Defs[f.Name]
+				flushes[user] = strings.HasPrefix(f.Name.Name, "flush")
+			}
+			ast.Inspect(d, func(n ast.Node) bool {
+				if id, ok := n.(*ast.Ident); ok {
+					if used, ok := info.Uses[id].(*types.Func); ok {
+						users[used] = append(users[used], user)
+					}
+				}
+				return true
+			})
+		}
+	}
+	for more := true; more; {
+		more = false
+		for used, by := range users {
+			outside := func(user types.Object) bool { return !flushes[user] }
+			if _, ours := flushes[used]; ours && !flushes[used] && !slices.ContainsFunc(by, outside) {
+				flushes[used], more = true, true
+			}
+		}
+	}
+	return flushes
 }
 
 // gnetConn finds the type gnet.Conn among what pkg imports.
@@ -94,13 +133,11 @@ func gnetConn(pkg *types.Package) *types.Named {
 }
 
 // connCalls runs connRules over the methods of gnet.Conn that s calls or hands on as values.
-func connCalls(s *source, info *types.Info, conn *types.Named) []finding {
+func connCalls(s *source, info *types.Info, conn *types.Named, flushes map[types.Object]bool) []finding {
 	var found []finding
 	for _, d := range s.file.Decls {
-		inside := "a declaration"
-		if f, ok := d.(*ast.FuncDecl); ok {
-			inside = f.Name.Name
-		}
+		f, _ := d.(*ast.FuncDecl)
+		flushing := f != nil && flushes[info.Defs[f.Name]]
 		ast.Inspect(d, func(n ast.Node) bool {
 			sel, ok := n.(*ast.SelectorExpr)
 			if !ok {
@@ -111,7 +148,7 @@ func connCalls(s *source, info *types.Info, conn *types.Named) []finding {
 				return true
 			}
 			for rule, broken := range connRules {
-				if text := broken(sel.Sel.Name, inside); text != "" {
+				if text := broken(sel.Sel.Name, flushing); text != "" {
 					found = append(found, s.report(rule, sel.Sel.Pos(), text))
 				}
 			}

@@ -13,11 +13,16 @@ const (
 	maxLines   = 400
 	proxyDir   = "proxy" // the data plane; its sub-folders have no clock and no socket at all
 	cmdPackage = "main"
+
+	synctestPath = "testing/synctest"
 )
 
 // clockFiles are the files of package proxy that may ask for the time. Everything else there takes the worker's clock,
 // which is read once a batch: a call costs no clock reading, and tests turn the clock by hand.
-var clockFiles = map[string]string{}
+var clockFiles = map[string]string{
+	"proxy.go": "where the workers' clock itself is made",
+	"log.go":   "the sampler of log lines, off the hot path",
+}
 
 var clockNames = []string{"Now", "Since", "Until"}
 
@@ -74,13 +79,16 @@ func noInit(s *source) []finding {
 }
 
 // noSleep: a test that sleeps is slow when it passes and wrong when the machine is slow. Inside a synctest bubble time
-// is not real, and sleeping is how it moves.
+// is not real, and sleeping is how it moves; a function that calls synctest.Wait can run nowhere else.
 func noSleep(s *source) []finding {
 	if !s.test() {
 		return nil
 	}
 	var bubbles []ast.Node
-	usesOf(s.file, s.file, "testing/synctest", []string{"Test"}, func(sel *ast.SelectorExpr) {
+	inBubble := func(at token.Pos) bool {
+		return slices.ContainsFunc(bubbles, func(b ast.Node) bool { return b.Pos() <= at && at < b.End() })
+	}
+	usesOf(s.file, s.file, synctestPath, []string{"Test"}, func(sel *ast.SelectorExpr) {
 		ast.Inspect(s.file, func(n ast.Node) bool {
 			if call, ok := n.(*ast.CallExpr); ok && call.Fun == sel {
 				bubbles = append(bubbles, call)
@@ -88,9 +96,16 @@ func noSleep(s *source) []finding {
 			return true
 		})
 	})
+	for _, d := range s.file.Decls {
+		usesOf(d, s.file, synctestPath, []string{"Wait"}, func(sel *ast.SelectorExpr) {
+			if !inBubble(sel.Pos()) {
+				bubbles = append(bubbles, d)
+			}
+		})
+	}
 	var found []finding
 	usesOf(s.file, s.file, "time", []string{"Sleep"}, func(sel *ast.SelectorExpr) {
-		if !slices.ContainsFunc(bubbles, func(b ast.Node) bool { return b.Pos() <= sel.Pos() && sel.Pos() < b.End() }) {
+		if !inBubble(sel.Pos()) {
 			found = append(found, s.report("no-sleep", sel.Pos(), "time.Sleep in a test: wait for the event itself, or use testing/synctest"))
 		}
 	})
