@@ -22,9 +22,11 @@ func TestCanonicalAddr(t *testing.T) {
 		}
 	}
 	// What each wrong address is answered is in registry/file/testdata/addresses.bad.want.
-	for _, in := range []string{"", ":1", "h", "h:", "h:+1", "h:-1", "h:0", "h:01", "h:65536", "h:1:2", "::1:80", "1.2.3:80", "h..x:1",
+	for _, in := range []string{
+		"", ":1", "h", "h:", "h:+1", "h:-1", "h:0", "h:01", "h:65536", "h:1:2", "::1:80", "1.2.3:80", "h..x:1",
 		"-h:1", "h-:1", "h/x:1", "[h]x:1", "[::]:1", "[::1%]:1", "[::1%a/b]:1", "unix:", "unix:x", "unix:/", "unix:/a\x00", "x://h:1", "/run/x",
-		strings.Repeat("a", 64) + ":1", strings.Repeat("a.", 127) + "a:1", "unix:/" + strings.Repeat("a", 107)} {
+		strings.Repeat("a", 64) + ":1", strings.Repeat("a.", 127) + "a:1", "unix:/" + strings.Repeat("a", 107),
+	} {
 		got, err := CanonicalAddr(in)
 		if err == nil {
 			t.Errorf("%q became %q; want an error", in, got)

@@ -63,8 +63,10 @@ type letter struct {
 func NewManager(cfg ManagerConfig, sources ...Source) *Manager {
 	cfg = cfg.withDefaults()
 	m := &Manager{cfg: cfg, bell: make(chan struct{}, 1), mail: make(map[*part]letter)}
-	m.saver = saver{path: cfg.LastKnownGood, limit: cfg.MaxLastKnownGood, every: cfg.SaveEvery, log: cfg.Log,
-		stats: &m.stats, bell: make(chan struct{}, 1), done: make(chan struct{})}
+	m.saver = saver{
+		path: cfg.LastKnownGood, limit: cfg.MaxLastKnownGood, every: cfg.SaveEvery, log: cfg.Log,
+		stats: &m.stats, bell: make(chan struct{}, 1), done: make(chan struct{}),
+	}
 	names := make(map[string]int)
 	for _, s := range sources {
 		name := s.Name()

@@ -65,7 +65,11 @@ type Update struct {
 
 // Source is one registry. Run blocks until ctx ends, calling publish with every good state it reads, the first one as
 // soon as it can. A state that can't be read is not published: the old one stands; Run logs it and counts it.
-// publish is safe for concurrent use and does not block.
+// publish is safe for concurrent use and does not block; what was published is the manager's and is not changed any more.
+// An error before ctx ends means "run me again later", nil means "that was all I have to say".
+//
+// A source may have one more method, Authoritative() bool. True says that its updates are somebody's will, like a file
+// that an operator edits, and not an observation: a mass removal then takes effect at once, and nothing is held.
 type Source interface {
 	Name() string
 	Run(ctx context.Context, publish func(Update)) error

@@ -46,7 +46,6 @@ func (i inotify) errors() <-chan error          { return i.Errors }
 type watch struct {
 	w       watcher           // nil: poll only
 	dirs    map[string]fileID // watched now
-	names   map[string]bool   // names whose events matter
 	missing bool              // some directory could not be watched
 	bell    chan struct{}     // capacity 1
 	stop    chan struct{}
@@ -63,8 +62,10 @@ type rules struct {
 type fileID struct{ dev, ino uint64 }
 
 func (s *Source) watch() *watch {
-	w := &watch{dirs: map[string]fileID{}, bell: make(chan struct{}, 1), stop: make(chan struct{}),
-		done: make(chan struct{}), rules: make(chan rules)}
+	w := &watch{
+		dirs: map[string]fileID{}, bell: make(chan struct{}, 1), stop: make(chan struct{}),
+		done: make(chan struct{}), rules: make(chan rules),
+	}
 	var err error
 	if w.w, err = s.opts.newWatch(); err != nil {
 		s.log.Warn("inotify is not to be had; the registry is looked at in turns", "path", s.path, "every", s.opts.poll, "problem", err)
