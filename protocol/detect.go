@@ -179,8 +179,8 @@ func detectDapeng(b []byte, n int) (Framing, *Error) {
 	return FramingUnknown, errUnknown
 }
 
-// detectLax: len(4) size(4) name type(1) seq(4) struct. A name that is longer than DetectBytes allows to wait for must
-// be printable instead.
+// detectLax: len(4) size(4) name type(1) seq(4) struct. A name must be printable; one that is longer than DetectBytes
+// allows to wait for is taken for a name without having seen the type behind it.
 func detectLax(b []byte, n int) (Framing, *Error) {
 	if len(b) < 8 {
 		return FramingUnknown, nil

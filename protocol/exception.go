@@ -70,14 +70,3 @@ func AppendAppException(dst []byte, p Payload, msg string, typ int32) []byte {
 	dst = append(append(dst, msg...), binI32, 0, 2)
 	return append(binary.BigEndian.AppendUint32(dst, uint32(typ)), binStop)
 }
-
-// CodeForRet returns the code whose fault carries this OSP retCode or dapeng respCode; ok is false for codes that are
-// a service's own.
-func CodeForRet(ret []byte) (c Code, ok bool) {
-	for c := range codeTable {
-		if codeTable[c].ret == string(ret) {
-			return Code(c), true
-		}
-	}
-	return 0, false
-}

@@ -14,7 +14,7 @@ var (
 	errMessageType = defect("bad_message_type", "the message is none of call, reply, exception and oneway")
 	errNegative    = defect("negative_size", "the method name announces a negative size")
 	errVarint      = defect("bad_varint", "a number in the message header is longer than 32 bits")
-	errName        = defect("name_too_long", "the method name is longer than 1024 bytes")
+	errName        = defect("name_too_long", "a method, service, version or caller name is longer than 1024 bytes")
 	errFbthrift    = &protocol.Error{Code: protocol.CodeUnsupported, Reason: "fbthrift_compact", Offset: -1,
 		Detail: "compact protocol version 2 (fbthrift) is not spoken here; use version 1"}
 )
@@ -161,6 +161,9 @@ func decode(m *protocol.Message, msg []byte, s *protocol.Scratch) error {
 		return e
 	}
 	m.Type = h.typ
+	if max(len(m.Service), len(m.Version), len(m.Caller)) > protocol.MaxName {
+		return errName
+	}
 	m.Body = msg[h.body:]
 	if m.IsCall() {
 		return protocol.WalkExact(m.Payload, m.Body, &s.Walker)

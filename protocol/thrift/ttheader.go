@@ -101,7 +101,7 @@ func readTTHeader(header []byte, m *protocol.Message) *protocol.Error {
 }
 
 // ttReader holds what two keys compete for until the whole header was read.
-type ttReader struct{ idlService, logID []byte }
+type ttReader struct{ idlKey, idlService, logID []byte }
 
 func (r *ttReader) strings(c *cursor, m *protocol.Message) *protocol.Error {
 	for n := c.u16(); n > 0 && !c.bad; n-- {
@@ -112,7 +112,7 @@ func (r *ttReader) strings(c *cursor, m *protocol.Message) *protocol.Error {
 		}
 		switch string(key) {
 		case keyIDLService:
-			r.idlService = value
+			r.idlKey, r.idlService = key, value
 			continue
 		case keyClosing:
 			m.GoingAway = string(value) != "0"
@@ -163,7 +163,7 @@ func (r *ttReader) settle(m *protocol.Message) *protocol.Error {
 	case len(m.Service) == 0:
 		m.Service = r.idlService
 	case len(r.idlService) > 0:
-		return addInfo(m, []byte(keyIDLService), r.idlService)
+		return addInfo(m, r.idlKey, r.idlService)
 	}
 	return nil
 }

@@ -47,16 +47,17 @@ func appendReply(dst []byte, m *protocol.Message, to *protocol.ReplyTo, p protoc
 // noMessage reports whether a framing carries bare structs, and its status in a header.
 func noMessage(f protocol.Framing) bool { return f == protocol.OSP || f == protocol.Dapeng }
 
-// statusException turns the header status of an OSP or dapeng error reply into what a TApplicationException says.
+// statusException turns the header status of an OSP or dapeng error reply into what a TApplicationException says. What
+// the header says about not having run becomes the words that plain Thrift has for it (wire.md §9).
 func statusException(m *protocol.Message) (text string, typ int32) {
-	typ = protocol.AppInternalError
-	if c, ok := protocol.CodeForRet(m.RetCode); ok {
-		typ = c.AppType()
+	text = string(m.RetMessage)
+	if text == "" {
+		text = string(m.RetCode)
 	}
-	if len(m.RetMessage) > 0 {
-		return string(m.RetMessage), typ
+	if v, ok := m.Find(keyNotExecuted); ok && string(v) == "true" {
+		return "not executed: " + text, protocol.AppLoadshedding
 	}
-	return string(m.RetCode), typ
+	return text, protocol.AppTypeOfRetCode(m.RetCode)
 }
 
 // appendFault appends the proxy's own answer as a TMessage, always strict where it is binary.
