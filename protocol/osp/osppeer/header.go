@@ -2,6 +2,7 @@ package osppeer
 
 import (
 	"context"
+	"errors"
 	"strconv"
 	"time"
 
@@ -156,9 +157,9 @@ func (h *Header) field(ctx context.Context, in thrift.TProtocol, typ thrift.TTyp
 		h.Reply = h.Reply || field == id.ret
 		*text, err = in.ReadString(ctx)
 	case field == id.cookies && typ == thrift.MAP:
-		h.Cookies, err = readStrings(ctx, in)
+		err = readStrings(ctx, in, &h.Cookies)
 	case field == id.ext && typ == thrift.MAP:
-		h.Ext, err = readStrings(ctx, in)
+		err = readStrings(ctx, in, &h.Ext)
 	case field == id.timeout && typ == thrift.I32:
 		var ms int32
 		ms, err = in.ReadI32(ctx)
@@ -169,20 +170,30 @@ func (h *Header) field(ctx context.Context, in thrift.TProtocol, typ thrift.TTyp
 	return err
 }
 
-func readStrings(ctx context.Context, in thrift.TProtocol) (map[string]string, error) {
-	_, _, n, err := in.ReadMapBegin(ctx)
+// readStrings reads a map<string,string> into dst; a map of other types is skipped.
+func readStrings(ctx context.Context, in thrift.TProtocol, dst *map[string]string) error {
+	key, elem, n, err := in.ReadMapBegin(ctx)
 	if err != nil {
-		return nil, err
+		return err
+	}
+	if n > 0 && (key != thrift.STRING || elem != thrift.STRING) {
+		for range n {
+			if err := errors.Join(in.Skip(ctx, key), in.Skip(ctx, elem)); err != nil {
+				return err
+			}
+		}
+		return in.ReadMapEnd(ctx)
 	}
 	m := map[string]string{}
 	for range n {
 		k, err := in.ReadString(ctx)
 		if err != nil {
-			return nil, err
+			return err
 		}
 		if m[k], err = in.ReadString(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
-	return m, in.ReadMapEnd(ctx)
+	*dst = m
+	return in.ReadMapEnd(ctx)
 }
