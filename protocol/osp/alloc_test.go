@@ -9,8 +9,10 @@ import (
 
 // withEverything is a call whose header has all that Decode reads, in the codec's framing.
 func withEverything(t testing.TB, c *codec, reply bool) []byte {
-	h := osppeer.Header{Service: "com.vip.hello.HelloService", Method: "sayHello", Version: "1.0.0", Caller: "shop", Timeout: 500e6,
-		Cookies: map[string]string{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "uid": "17"}}
+	h := osppeer.Header{
+		Service: "com.vip.hello.HelloService", Method: "sayHello", Version: "1.0.0", Caller: "shop", Timeout: 500e6,
+		Cookies: map[string]string{"traceparent": "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01", "uid": "17"},
+	}
 	if reply {
 		h.Reply, h.RetCode = true, c.ok
 	}

@@ -219,12 +219,16 @@ func TestReplyKeepsItsBytes(t *testing.T) {
 	for _, framing := range []protocol.Framing{protocol.OSP, protocol.Dapeng} {
 		for _, code := range []string{okOf(framing), "USER-9"} {
 			c := sibCodec(framing)
-			frame := peerFrame(t, framing, osppeer.Frame{Payload: protocol.Compact, Seq: 900, Body: []byte{0},
-				Header: osppeer.Header{Method: "m", Reply: true, RetCode: code}})
+			frame := peerFrame(t, framing, osppeer.Frame{
+				Payload: protocol.Compact, Seq: 900, Body: []byte{0},
+				Header: osppeer.Header{Method: "m", Reply: true, RetCode: code},
+			})
 			to := &protocol.ReplyTo{Wire: protocol.Wire{Framing: framing, Payload: protocol.Compact}, Seq: 5}
 			got, err := c.AppendReply(nil, decoded(t, c, frame), to, &protocol.Scratch{})
-			want := peerFrame(t, framing, osppeer.Frame{Payload: protocol.Compact, Seq: 5, Body: []byte{0},
-				Header: osppeer.Header{Method: "m", Reply: true, RetCode: code}})
+			want := peerFrame(t, framing, osppeer.Frame{
+				Payload: protocol.Compact, Seq: 5, Body: []byte{0},
+				Header: osppeer.Header{Method: "m", Reply: true, RetCode: code},
+			})
 			if err != nil || !bytes.Equal(got, want) {
 				t.Errorf("%v %s: AppendReply = %x, %v, want %x", framing, code, got, err, want)
 			}
@@ -250,8 +254,10 @@ func TestReplyFromAnotherFraming(t *testing.T) {
 		{what: "an unknown method", typ: protocol.MessageException, app: protocol.AppUnknownMethod, message: "no m here", code: "Err-Core-404"},
 		{what: "an unknown type", typ: protocol.MessageException, app: 99, message: "?", code: "Err-Core-500"},
 		{what: "a shed call", typ: protocol.MessageException, app: protocol.AppLoadshedding, message: "not executed: busy", code: "Err-Core-503", ext: notExecuted},
-		{what: "a shed call that says so twice", typ: protocol.MessageException, app: protocol.AppLoadshedding, message: "not executed: busy",
-			info: kv("bellhop-not-executed", "true"), code: "Err-Core-503", ext: notExecuted},
+		{
+			what: "a shed call that says so twice", typ: protocol.MessageException, app: protocol.AppLoadshedding, message: "not executed: busy",
+			info: kv("bellhop-not-executed", "true"), code: "Err-Core-503", ext: notExecuted,
+		},
 		{what: "a busy server", typ: protocol.MessageException, app: protocol.AppLoadshedding, message: "busy", code: "Err-Core-503"},
 	}
 	for _, framing := range []protocol.Framing{protocol.OSP, protocol.Dapeng} {
@@ -307,8 +313,10 @@ func TestErrorRepliesBetweenOSPAndDapeng(t *testing.T) {
 		if framing == protocol.OSP {
 			other, body = protocol.Dapeng, []byte{0}
 		}
-		frame := peerFrame(t, framing, osppeer.Frame{Payload: protocol.Binary, Seq: 1, Body: body,
-			Header: osppeer.Header{Reply: true, RetCode: "USER-17", RetMessage: "no such user"}})
+		frame := peerFrame(t, framing, osppeer.Frame{
+			Payload: protocol.Binary, Seq: 1, Body: body,
+			Header: osppeer.Header{Reply: true, RetCode: "USER-17", RetMessage: "no such user"},
+		})
 		to := &protocol.ReplyTo{Wire: protocol.Wire{Framing: other, Payload: protocol.Compact}, Seq: 2, Service: []byte("S"), Method: []byte("m")}
 		got, err := sibCodec(other).AppendReply(nil, decoded(t, from, frame), to, &protocol.Scratch{})
 		if err != nil {
@@ -327,11 +335,15 @@ func TestErrorRepliesBetweenOSPAndDapeng(t *testing.T) {
 }
 
 func TestReplyHeaderOfAHandOff(t *testing.T) {
-	frame := peerFrame(t, protocol.OSP, osppeer.Frame{Payload: protocol.Binary, Seq: 5, Body: []byte{0},
-		Header: osppeer.Header{Reply: true, RetCode: "USER-17", RetMessage: "no such user", Cookies: map[string]string{"uid": "17"}}})
+	frame := peerFrame(t, protocol.OSP, osppeer.Frame{
+		Payload: protocol.Binary, Seq: 5, Body: []byte{0},
+		Header: osppeer.Header{Reply: true, RetCode: "USER-17", RetMessage: "no such user", Cookies: map[string]string{"uid": "17"}},
+	})
 	o := decoded(t, ospCodec, frame)
-	m := &protocol.Message{Wire: protocol.Wire{Framing: protocol.THeader, Payload: protocol.Binary}, Type: protocol.MessageException,
-		Body: []byte(appException(t, protocol.AppUnknown, "no such user")), OSPHeader: o.Header}
+	m := &protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.THeader, Payload: protocol.Binary}, Type: protocol.MessageException,
+		Body: []byte(appException(t, protocol.AppUnknown, "no such user")), OSPHeader: o.Header,
+	}
 	to := &protocol.ReplyTo{Wire: protocol.Wire{Framing: protocol.OSP, Payload: protocol.Binary}, Seq: 5}
 	got, err := ospCodec.AppendReply(nil, m, to, &protocol.Scratch{})
 	if err != nil || !bytes.Equal(got, frame) {

@@ -11,6 +11,8 @@ import (
 // maxEntries bounds Message.Info: two empty strings take two bytes in a compact header and 48 in Info.
 const maxEntries = 1024
 
+var infoRetCode = []byte(keyRetCode)
+
 // What can be wrong with a frame. Values, not constructors: hostile input must not make the proxy allocate.
 var (
 	errLength    = defect(protocol.CodeTooLarge, "too_large", "the length announces more bytes than a frame may have")
@@ -37,6 +39,9 @@ func (c *codec) Split(sc *protocol.Scan, buf []byte, max int) (n int, err error)
 	if len(buf) < lengthSize {
 		sc.Need = lengthSize
 		return 0, nil
+	}
+	if max <= 0 {
+		max = protocol.DefaultMaxFrame
 	}
 	length := int(binary.BigEndian.Uint32(buf))
 	switch {
@@ -184,6 +189,9 @@ func (c *codec) readHeader(p protocol.Payload, hdr []byte, m *protocol.Message) 
 		if string(m.RetCode) == c.ok {
 			m.Type = protocol.MessageReply
 		}
+	}
+	if m.Type == protocol.MessageException {
+		m.Info = append(m.Info, protocol.KV{Key: infoRetCode, Value: m.RetCode})
 	}
 	if !readMaps(cookies, ext, m) {
 		return errEntries

@@ -197,8 +197,10 @@ func TestLimitsAreReached(t *testing.T) {
 func TestHeaderFields(t *testing.T) {
 	for _, framing := range []protocol.Framing{protocol.OSP, protocol.Dapeng} {
 		for _, p := range []protocol.Payload{protocol.Binary, protocol.Compact} {
-			h := osppeer.Header{Service: "S", Method: "m", Version: "2.1", Caller: "shop", Timeout: 1500 * time.Millisecond,
-				Cookies: map[string]string{"traceparent": "00-4bf9-01"}}
+			h := osppeer.Header{
+				Service: "S", Method: "m", Version: "2.1", Caller: "shop", Timeout: 1500 * time.Millisecond,
+				Cookies: map[string]string{"traceparent": "00-4bf9-01"},
+			}
 			h.Cookies["uid"] = "17"
 			h.Cookies["bellhop-source"] = "a forged one"
 			m := decoded(t, sibCodec(framing), peerFrame(t, framing, osppeer.Frame{Payload: p, Seq: -5, Body: []byte{0}, Header: h}))
@@ -244,8 +246,10 @@ func TestReplies(t *testing.T) {
 		{protocol.Dapeng, "0", nil, nil, protocol.MessageException, false},
 	} {
 		for _, p := range []protocol.Payload{protocol.Binary, protocol.Compact} {
-			frame := peerFrame(t, c.framing, osppeer.Frame{Payload: p, Seq: 9, Body: c.body,
-				Header: osppeer.Header{Method: "m", Reply: true, RetCode: c.code, RetMessage: "why", Ext: c.ext}})
+			frame := peerFrame(t, c.framing, osppeer.Frame{
+				Payload: p, Seq: 9, Body: c.body,
+				Header: osppeer.Header{Method: "m", Reply: true, RetCode: c.code, RetMessage: "why", Ext: c.ext},
+			})
 			m := decoded(t, sibCodec(c.framing), frame)
 			if m.Type != c.want || m.GoingAway != c.goingAway || len(m.Body) != len(c.body) {
 				t.Errorf("%v %q: decoded as %+v", c.framing, c.code, m)
@@ -308,8 +312,10 @@ func TestCompactHeaderOutOfOrder(t *testing.T) {
 
 func TestTimeoutsThatAreNone(t *testing.T) {
 	for _, v := range []string{"", "-5", "soon", "1.5", "99999999999999999999", "2147483648"} {
-		frame := peerFrame(t, protocol.OSP, osppeer.Frame{Payload: protocol.Binary, Body: []byte{0},
-			Header: osppeer.Header{Ext: map[string]string{"bellhop-timeout-ms": v}}})
+		frame := peerFrame(t, protocol.OSP, osppeer.Frame{
+			Payload: protocol.Binary, Body: []byte{0},
+			Header: osppeer.Header{Ext: map[string]string{"bellhop-timeout-ms": v}},
+		})
 		if m := decoded(t, ospCodec, frame); m.Timeout != 0 {
 			t.Errorf("%q is a timeout of %v", v, m.Timeout)
 		}

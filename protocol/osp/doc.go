@@ -23,7 +23,8 @@
 // Info holds the cookies that no field of Message models, in wire order; for replies the entries of OSP's extFields
 // follow (errorGroup, errorLocation, bellhop-not-executed, …), because they say how the call ended. Cookies under
 // "bellhop-" are not shown for calls: on other framings such keys are the proxies' own, and a caller must not be able to
-// set them. A map that comes twice counts the last time, as generated Thrift readers do it. Timeouts, source and
+// set them. An error reply's Info begins with bellhop-ret-code, so that the code survives a way through THeader or
+// TTHeader and back (a call that was handed to a remote proxy). A map that comes twice counts the last time, as generated Thrift readers do it. Timeouts, source and
 // attempt in the extFields of an OSP *request* are this project's extension of OSP (wire.md §2), as is bellhop-state.
 //
 // # Errors across framings

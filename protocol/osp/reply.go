@@ -72,13 +72,17 @@ func (c *codec) appendReplyHeader(dst []byte, m *protocol.Message, to *protocol.
 // putException appends code and message of an error reply, and says whether the message of a TApplicationException
 // claims that the call was not executed (wire.md §9: plain Thrift has no other place for it).
 func (c *codec) putException(w *writer, m *protocol.Message) (unexecuted bool) {
-	if len(m.RetCode) > 0 {
+	if sibling(m.Framing) != nil {
 		putString(w, c.ret, m.RetCode)
 		putFilled(w, c.retMessage, m.RetMessage)
 		return false
 	}
 	message, app, _ := protocol.AppException(m.Body, m.Payload) // what is no such struct says no more than that it failed
-	putString(w, c.ret, protocol.RetCodeOfAppType(app))
+	if code, ok := m.Find(keyRetCode); ok {                     // the server speaks OSP or dapeng, behind another proxy
+		putString(w, c.ret, code)
+	} else {
+		putString(w, c.ret, protocol.RetCodeOfAppType(app))
+	}
 	putFilled(w, c.retMessage, message)
 	const mark = "not executed:"
 	return app == protocol.AppLoadshedding && len(message) >= len(mark) && string(message[:len(mark)]) == mark
