@@ -93,8 +93,12 @@ func TestLeaseAtTheFirstLook(t *testing.T) {
 		mtime time.Duration // from now
 		stale bool
 	}{
-		{-2 * time.Second, false}, {-4 * time.Second, true}, {-time.Hour, true},
-		{2 * time.Second, false}, {4 * time.Second, true}, {time.Hour, true},
+		{-2 * time.Second, false},
+		{-4 * time.Second, true},
+		{-time.Hour, true},
+		{2 * time.Second, false},
+		{4 * time.Second, true},
+		{time.Hour, true},
 	} {
 		b := newBench(t).put(content(1)).touch(c.mtime).start()
 		b.want(fmt.Sprintf("mtime %v from now", c.mtime), 1, c.stale)

@@ -75,7 +75,11 @@ func (w *Watcher) run(n *notifier, every time.Duration) {
 			if filepath.Base(ev.Name) != filepath.Base(w.path) && !n.is(ev.Name) {
 				continue
 			}
-		case <-n.errors(): // an overflow among them: look, and go on
+		case _, ok := <-n.errors(): // an overflow among them: look, and go on
+			if !ok {
+				n.close()
+				continue
+			}
 		case <-tick.C:
 		}
 		n.follow()

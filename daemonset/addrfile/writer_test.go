@@ -231,7 +231,7 @@ func TestFullDisk(t *testing.T) {
 	if err := unix.Mount("tmpfs", dir, "tmpfs", 0, "size=512k,mode=0755"); err != nil {
 		t.Skipf("needs the right to mount a tmpfs: %v", err)
 	}
-	defer unix.Unmount(dir, unix.MNT_DETACH)
+	defer func() { _ = unix.Unmount(dir, unix.MNT_DETACH) }()
 	w := writer(t, dir, WriterOptions{})
 	first := write(t, w, serving)
 
