@@ -196,7 +196,7 @@ func ListenUnix(path string, mode os.FileMode) (*net.UnixListener, error) {
 		return nil, fmt.Errorf("listen on unix socket %s: %w", path, err)
 	}
 	l.SetUnlinkOnClose(false)
-	if err := os.Chmod(tmp, mode); err == nil {
+	if err = os.Chmod(tmp, mode); err == nil {
 		err = os.Rename(tmp, path)
 	}
 	if err != nil {

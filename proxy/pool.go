@@ -181,7 +181,7 @@ func (p *pool) expired(int64) {
 	}
 }
 
-// dial connects in a goroutine of its own and enrols the connection with this worker's loop.
+// dial opens one more connection.
 func (p *pool) dial() {
 	w, e := p.w, p.endpoint
 	u := &upstream{pool: p, endpoint: e, mode: p.cluster.Mode, codec: w.p.codecs[e.Wire.Framing]}
@@ -190,8 +190,13 @@ func (p *pool) dial() {
 		u.hand = &handoffState{}
 	}
 	w.stats.dials++
+	w.connect(p, u)
+}
+
+// dial connects in a goroutine of its own and enrols the connection with this worker's loop.
+func (w *worker) dial(p *pool, u *upstream) {
 	go func() {
-		conn, err := w.p.connect(e)
+		conn, err := w.p.connect(u.endpoint)
 		if err == nil {
 			res, enrolErr := w.enrol(conn, u)
 			if err = enrolErr; err == nil {

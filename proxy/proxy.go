@@ -20,7 +20,7 @@ type Proxy struct {
 	table   atomic.Pointer[route.Table]
 	workers []*worker
 	sources sources
-	born    time.Time
+	clock   func() int64 // the workers' time, ns since New
 
 	inFlight    atomic.Int64 // calls
 	bytes       atomic.Int64 // buffered
@@ -43,7 +43,8 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	p := &Proxy{cfg: cfg, born: time.Now(), done: make(chan struct{})}
+	born := time.Now()
+	p := &Proxy{cfg: cfg, clock: func() int64 { return int64(time.Since(born)) }, done: make(chan struct{})}
 	p.sources.byKey = map[string]*source{}
 	for _, c := range cfg.Codecs {
 		p.codecs[c.Framing()] = c
@@ -83,9 +84,6 @@ func (p *Proxy) Table() *route.Table { return p.table.Load() }
 
 // Workers returns how many event loops there are.
 func (p *Proxy) Workers() int { return len(p.workers) }
-
-// clock is the workers' time in ns.
-func (p *Proxy) clock() int64 { return int64(time.Since(p.born)) }
 
 // each runs f on every worker's loop and waits for all; an error means that a loop did not come round before ctx ended.
 func (p *Proxy) each(ctx context.Context, f func(*worker)) error {

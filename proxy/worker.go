@@ -49,7 +49,9 @@ type worker struct {
 	ready        []*downstream
 	flushPending bool // a control byte is under way that will bring us to flush
 
-	control   int // our end of the control socketpair
+	control   int                    // our end of the control socketpair
+	signal    func()                 // brings the loop round: one byte to control
+	connect   func(*pool, *upstream) // opens a connection without holding up the loop
 	alarm     *time.Timer
 	armedFor  int64
 	load      atomic.Int64 // connections + calls in flight, for the acceptors
@@ -77,6 +79,8 @@ func (w *worker) start() error {
 		return fmt.Errorf("worker %d: control socketpair: %w", w.id, err)
 	}
 	w.control = fds[0]
+	w.signal = w.writeControl
+	w.connect = w.dial
 	conn, err := connOfFD(fds[1], "bellhop-control")
 	if err != nil {
 		return fmt.Errorf("worker %d: control connection: %w", w.id, err)
@@ -111,10 +115,14 @@ func (w *worker) stop() {
 	_ = unix.Close(w.control) // the process is going; nothing could be done about an error
 }
 
-// wake brings the loop round once. Safe for concurrent use: one byte to the control socketpair; a full buffer means
-// that a wake-up is under way already.
-func (w *worker) wake() {
-	_, _ = unix.Write(w.control, []byte{0}) // EAGAIN: see above
+// wake brings the loop round once. Safe for concurrent use.
+func (w *worker) wake() { w.signal() }
+
+var wakeByte = []byte{0}
+
+// writeControl writes one byte to the control socketpair; a full buffer means that a wake-up is under way already.
+func (w *worker) writeControl() {
+	_, _ = unix.Write(w.control, wakeByte) // EAGAIN: see above
 }
 
 // do runs f on the loop, soon. Safe for concurrent use. For rare things, not for calls.

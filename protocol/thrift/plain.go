@@ -65,7 +65,12 @@ func (c plain) Decode(frame []byte, m *protocol.Message, s *protocol.Scratch) er
 	m.Framing, m.Payload, m.Frame = c.framing, c.payload, frame
 	msg := frame
 	if c.framed {
-		if len(frame) < 4 || int(binary.BigEndian.Uint32(frame)) != len(frame)-4 {
+		if len(frame) < 4 {
+			return errFrameEnd
+		}
+		if int(binary.BigEndian.Uint32(frame)) != len(frame)-4 { // its beginning still says whom to answer
+			_ = decode(m, frame[4:], s)
+			m.Seq = m.MsgSeq
 			return errFrameEnd
 		}
 		msg = frame[4:]
