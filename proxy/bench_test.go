@@ -1,0 +1,62 @@
+package proxy
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"github.com/bellhop-mesh/bellhop/registry"
+)
+
+// echoRig is a worker with one caller and one endpoint whose replies are made without allocating.
+func echoRig(tb testing.TB, mode string) (call func()) {
+	r := newRig(tb, nil, &registry.Snapshot{Services: map[string]*registry.Service{
+		"Echo": {Name: "Echo", Mode: mode, Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
+	}})
+	d := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: "a"})
+	request := frame("Echo:say", 1, 7, 1, string(bytes.Repeat([]byte("x"), 100)))
+	d.bring(request)
+	up := r.connected(r.dials[0], nil)
+	reply := make([]byte, 0, 4096)
+	answer := func() {
+		reply = append(reply[:0], up.out...)
+		up.out = up.out[:0]
+		reply[7] = 2 // CALL becomes REPLY; the argument's field id is not looked at
+		up.bring(reply)
+		if len(d.out) != len(reply) || binary.BigEndian.Uint32(d.out[15-4+4:]) != 7 {
+			tb.Fatalf("the caller got %x", d.out)
+		}
+		d.out = d.out[:0]
+	}
+	answer()
+	return func() {
+		r.now += 20_000
+		d.bring(request)
+		answer()
+	}
+}
+
+// TestNoAllocation: a call through the data plane costs no allocation, in either mode.
+func TestNoAllocation(t *testing.T) {
+	for _, mode := range []string{"exclusive", "multiplexed"} {
+		call := echoRig(t, mode)
+		for range 3000 { // buffers and the call table grow once
+			call()
+		}
+		if n := testing.AllocsPerRun(1000, call); n != 0 {
+			t.Errorf("%s: %v allocations a call, want 0", mode, n)
+		}
+	}
+}
+
+func BenchmarkCall(b *testing.B) {
+	for _, mode := range []string{"exclusive", "multiplexed"} {
+		b.Run(mode, func(b *testing.B) {
+			call := echoRig(b, mode)
+			b.ReportAllocs()
+			for b.Loop() {
+				call()
+			}
+		})
+	}
+}
