@@ -94,7 +94,7 @@ func (c *codec) Decode(frame []byte, m *protocol.Message, s *protocol.Scratch) e
 		return errETX
 	case m.IsCall():
 		return protocol.WalkExact(m.Payload, m.Body, &s.Walker)
-	case len(m.Body) == 0 && !(m.Type == protocol.MessageException && c.framing == protocol.Dapeng):
+	case len(m.Body) == 0 && m.Type == protocol.MessageReply:
 		return errNoBody
 	}
 	return nil

@@ -169,7 +169,8 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a large header", ospCodec, rawFrame(ospCodec, protocol.Binary, str(99, strings.Repeat("x", protocol.MaxHeader))+stop, stop), protocol.CodeTooLarge, "header_too_large"},
 		{"too many cookies", ospCodec, rawFrame(ospCodec, protocol.Binary, many+stop, stop), protocol.CodeTooLarge, "header_entries"},
 		{"an OK reply without a body", dapengCodec, rawFrame(dapengCodec, protocol.Binary, str(11, "0000")+stop, ""), protocol.CodeProtocolError, "no_body"},
-		{"an OSP error without a body", ospCodec, rawFrame(ospCodec, protocol.Binary, str(7, "1")+str(8, "some message")+stop, ""), protocol.CodeProtocolError, "no_body"},
+		{"an OSP call without a body", ospCodec, rawFrame(ospCodec, protocol.Binary, str(2, "m")+stop, ""), protocol.CodeProtocolError, "short"},
+		{"an OK OSP reply without a body", ospCodec, rawFrame(ospCodec, protocol.Binary, str(7, "0")+stop, ""), protocol.CodeProtocolError, "no_body"},
 	} {
 		var m protocol.Message
 		err := bad.c.Decode(bad.frame, &m, &protocol.Scratch{})
@@ -241,6 +242,7 @@ func TestReplies(t *testing.T) {
 		{protocol.OSP, "", []byte{0}, nil, protocol.MessageException, false},
 		{protocol.OSP, "USER-1", []byte{0}, ext, protocol.MessageException, true},
 		{protocol.OSP, "0000", []byte{0}, nil, protocol.MessageException, false},
+		{protocol.OSP, "USER-1", nil, nil, protocol.MessageException, false},
 		{protocol.Dapeng, "0000", []byte{0}, nil, protocol.MessageReply, false},
 		{protocol.Dapeng, "Err-Core-500", nil, nil, protocol.MessageException, false},
 		{protocol.Dapeng, "0", nil, nil, protocol.MessageException, false},

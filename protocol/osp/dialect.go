@@ -80,15 +80,9 @@ func (d *dialect) headerPayload(p protocol.Payload) protocol.Payload {
 	return p
 }
 
-// minLength is the smallest length that can hold a frame: what lies before the header, its stop byte, OSP's body of at
-// least a stop byte, and ETX.
-func (d *dialect) minLength() int {
-	n := d.head - lengthSize + 2
-	if d.framing == protocol.OSP {
-		n++
-	}
-	return n
-}
+// minLength is the smallest length that can hold a frame: what lies before the header, its stop byte and ETX. The body
+// may be absent from error replies.
+func (d *dialect) minLength() int { return d.head - lengthSize + 2 }
 
 // sibling returns the dialect of f when it is OSP or dapeng.
 func sibling(f protocol.Framing) *dialect {

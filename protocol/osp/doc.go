@@ -40,7 +40,7 @@
 //	INVALID_TRANSFORM                              Err-Core-416
 //
 // and protocol.AppTypeOfRetCode is the way back. The body of an error reply is the empty struct for OSP and absent for
-// dapeng; between OSP and dapeng the code itself passes unchanged.
+// dapeng (it may be absent from a server's OSP error reply too); between both the code itself passes unchanged.
 package osp
 
 import "github.com/bellhop-mesh/bellhop/protocol"

@@ -1,10 +1,16 @@
 package osp
 
 import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"io"
 	"maps"
+	"net"
 	"testing"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/protocol/osp/osppeer"
 )
 
 func TestFaultsAreReadableByPeers(t *testing.T) {
@@ -55,4 +61,46 @@ func TestFaultOfAFrameThatWasNotUnderstood(t *testing.T) {
 			t.Errorf("%v: the peer reads %+v", c.framing, f)
 		}
 	}
+}
+
+func TestClientReadsFaults(t *testing.T) {
+	for _, c := range []*codec{ospCodec, dapengCodec} {
+		for _, p := range payloads {
+			ours, theirs := net.Pipe()
+			client := osppeer.NewClient(theirs, c.framing, p)
+			served := make(chan error, 1)
+			go func() { served <- refuse(c, ours) }()
+			reply, err := client.Call("S", "m", []byte{0}, 0)
+			var ret *osppeer.RetError
+			if !errors.As(err, &ret) || reply.RetCode != "Err-Core-526" || reply.RetMessage != "the queue of S is full" || reply.Method != "m" {
+				t.Errorf("%v %v: the client got %+v, %v", c.framing, p, reply, err)
+			}
+			_ = client.Close()
+			if err := <-served; err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+// refuse answers one call with a fault.
+func refuse(c *codec, conn net.Conn) error {
+	defer conn.Close()
+	r := bufio.NewReader(conn)
+	prefix, err := r.Peek(lengthSize)
+	if err != nil {
+		return err
+	}
+	frame := make([]byte, lengthSize+binary.BigEndian.Uint32(prefix))
+	if _, err := io.ReadFull(r, frame); err != nil {
+		return err
+	}
+	var m protocol.Message
+	if err := c.Decode(frame, &m, &protocol.Scratch{}); err != nil {
+		return err
+	}
+	var to protocol.ReplyTo
+	to.SetFrom(&m)
+	_, err = conn.Write(c.AppendFault(nil, protocol.Fault{Code: protocol.CodeQueueFull, Message: "the queue of S is full"}, &to))
+	return err
 }
