@@ -93,6 +93,25 @@ func TestHeldEndpointsComeBack(t *testing.T) {
 	})
 }
 
+func TestHeldRemotesComeBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVoice("v")
+		s := run(t, ManagerConfig{}, v)
+		for _, c := range []struct {
+			say  string
+			held int
+		}{{"remotes=r:1,r:2,r:3", 0}, {"", 3}, {"remotes=r:2", 2}, {"remotes=r:1,r:2,r:3", 0}} {
+			v.say <- is(c.say)
+			s.pass(time.Second)
+			s.shows("remotes=r:1,r:2,r:3")
+			if got := s.m.Stats().HeldEndpoints; got != c.held {
+				t.Errorf("after %q %d are held; want %d", c.say, got, c.held)
+			}
+		}
+		s.stop()
+	})
+}
+
 func TestHoldingCanBeTurnedOffAndTuned(t *testing.T) {
 	for _, c := range []struct {
 		cfg  ManagerConfig

@@ -17,10 +17,13 @@ func TestLastKnownGoodServesUntilTheSourceAnswers(t *testing.T) {
 		cfg := ManagerConfig{LastKnownGood: lkg(t)}
 		one, two := newVoice("one"), newVoice("two")
 		s := run(t, cfg, one, two)
-		u := is("a=h:1,h:2 remotes=r:1")
-		u.Services["a"].Timeout = time.Second
-		u.Services["a"].Endpoints[0].Labels = map[string]string{"team": "shop"}
-		one.say <- u
+		said := func() Update {
+			u := is("a=h:1,h:2 remotes=r:1")
+			u.Services["a"].Timeout = time.Second
+			u.Services["a"].Endpoints[0].Labels = map[string]string{"team": "shop"}
+			return u
+		}
+		one.say <- said()
 		two.say <- is("b=h:3")
 		s.pass(time.Second)
 		was := s.m.Snapshot()
@@ -36,14 +39,19 @@ func TestLastKnownGoodServesUntilTheSourceAnswers(t *testing.T) {
 		if reuse(a, was.Services["a"]) == a || !s.m.Snapshot().Taken.IsZero() || len(s.seen) != 1 {
 			t.Errorf("loaded %+v, taken %v, handed out %d times", a, s.m.Snapshot().Taken, len(s.seen))
 		}
+		s.pass(time.Second)
+		if n := s.m.Stats().LKGWrites; n != 0 {
+			t.Errorf("what was loaded was written back %d times", n)
+		}
 		two.say <- is("c=h:4")
 		synctest.Wait()
 		s.shows("a=h:1,h:2 c=h:4 remotes=r:1") // one has not answered yet: its part stands
-		one.say <- is("a=h:1,h:2 remotes=r:1")
+		version := s.m.Snapshot().Version
+		one.say <- said()
 		s.pass(time.Second)
 		s.shows("a=h:1,h:2 c=h:4 remotes=r:1")
-		if s.m.Snapshot().Taken.IsZero() || len(s.seen) != 3 {
-			t.Errorf("taken %v, handed out %d times; want a third snapshot, now that one has confirmed", s.m.Snapshot().Taken, len(s.seen))
+		if len(s.seen) != 3 || s.m.Snapshot().Version != version+1 || s.m.Snapshot().Services["a"] != a {
+			t.Errorf("handed out %d times; want a third snapshot with the same a, now that one has confirmed it", len(s.seen))
 		}
 		s.stop()
 	})

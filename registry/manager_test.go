@@ -174,7 +174,7 @@ func TestSourcesAreUnited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := newVoice("one"), newVoice("two")
 		s := run(t, ManagerConfig{}, one, two)
-		u := is("a=h:3,h:1,h:1 b=h:9 remotes=r:2,r:1")
+		u := is("a=h:3,h:1,h:1,h:1 b=h:9 remotes=r:2,r:1")
 		u.Services["a"].Timeout = time.Second
 		u.Services["a"].Endpoints[0].Zone = "first"
 		one.say <- u
@@ -192,9 +192,13 @@ func TestSourcesAreUnited(t *testing.T) {
 		if e := a.Endpoints[2]; e.Zone != "first" || e.Weight != 100 {
 			t.Errorf("the endpoint is %+v; want the first source's, with the default weight", e)
 		}
+		two.say <- is("c=h:5")
+		s.pass(time.Second)
+		s.shows("a=h:1,h:3 b=h:9 c=h:5 remotes=r:1,r:2") // one's part was not written to by the merge
+		two.say <- is("a=h:2,h:3 c=h:5 remotes=r:1,r:0")
 		one.say <- is("b=h:9")
 		s.pass(time.Second)
-		s.shows("a=h:2,h:3 b=h:9 c=h:5 remotes=r:0,r:1") // two's part is untouched
+		s.shows("a=h:2,h:3 b=h:9 c=h:5 remotes=r:0,r:1") // nor two's
 		s.stop()
 	})
 }
@@ -280,6 +284,29 @@ func TestFailedSourceIsRunAgainAndItsWordStands(t *testing.T) {
 		v.fail <- nil
 		s.pass(time.Hour)
 		s.shows("a=h:3")
+		s.stop()
+	})
+}
+
+func TestPauseOfAFailingSourceGrowsToItsBound(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		v := newVoice("v")
+		s := run(t, ManagerConfig{}, v)
+		for n, want := range []time.Duration{0, 1, 2, 4, 8, 16, 30, 30} {
+			began := time.Now()
+			v.fail <- errors.New("refused")
+			if d, want := time.Since(began), want*time.Second; d < want/2 || d > want {
+				t.Errorf("run %d came after %v; want between half of %v and all", n, d, want)
+			}
+		}
+		s.pass(time.Minute)
+		s.pass(time.Minute) // it ran well for a while: the next pause is a short one
+		v.fail <- errors.New("refused")
+		began := time.Now()
+		v.fail <- errors.New("refused")
+		if d := time.Since(began); d > firstRetry {
+			t.Errorf("after a good while it ran again after %v; want at most %v", d, firstRetry)
+		}
 		s.stop()
 	})
 }
