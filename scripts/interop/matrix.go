@@ -164,8 +164,8 @@ func cut(s string) string {
 	return s
 }
 
-// Summary prints what cannot exist, the failures again, and the count; it returns how many failed.
-func Summary(w io.Writer, results []Result) (failed int) {
+// Summary prints what cannot exist, the failures again, and the counts; it returns how many failed.
+func Summary(w io.Writer, results []Result, took time.Duration) (failed int) {
 	for _, a := range Absent() {
 		fmt.Fprintln(w, "cannot exist:", a)
 	}
@@ -175,6 +175,7 @@ func Summary(w io.Writer, results []Result) (failed int) {
 			fmt.Fprintln(w, r)
 		}
 	}
+	fmt.Fprintf(w, "%d combinations in %.1f s, starting included\n", len(results), took.Seconds())
 	fmt.Fprintf(w, "prove-interop: %d passed, %d failed\n", len(results)-failed, failed)
 	return failed
 }

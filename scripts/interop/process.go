@@ -34,6 +34,7 @@ type process struct {
 	name   string
 	cmd    *exec.Cmd
 	stdin  io.WriteCloser
+	out    *os.File // what stdout reads
 	stdout *bufio.Scanner
 	stderr tail
 	exited chan struct{} // closed after Wait
@@ -48,7 +49,8 @@ func start(name string, argv ...string) (*process, error) {
 		return nil, err
 	}
 	p.cmd.Stdout, p.cmd.Stderr = in, &p.stderr
-	p.stdout = bufio.NewScanner(out)
+	p.out, p.stdout = out, bufio.NewScanner(out)
+	p.stdout.Buffer(nil, 1<<20) // a peer may say at length what differs
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		return nil, errors.Join(err, out.Close(), in.Close())
 	}
@@ -74,6 +76,7 @@ func (p *process) stop() {
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 	}
+	_ = p.out.Close()
 }
 
 // line returns the next line of stdout, or an error that carries what the process said on stderr.

@@ -14,37 +14,72 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 2 || os.Args[1] != "interop" {
-		fmt.Fprintln(os.Stderr, "usage: prove interop [--direct]")
+	proofs := map[string]func(ctx context.Context, root string, direct bool) (failed int, err error){
+		"interop": proveInterop, "isolation": proveIsolation,
+	}
+	name := ""
+	if len(os.Args) > 1 {
+		name = os.Args[1]
+	}
+	prove, ok := proofs[name]
+	if !ok {
+		fmt.Fprintln(os.Stderr, "usage: prove interop|isolation [--direct]")
 		os.Exit(2)
 	}
-	set := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
+	set := flag.NewFlagSet(name, flag.ExitOnError)
 	direct := set.Bool("direct", false, "without the proxy: what the peers do by themselves")
 	_ = set.Parse(os.Args[2:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	failed, err := proveInterop(ctx, *direct)
+	failed, err := prove(ctx, ".", *direct)
 	if err != nil {
-		fmt.Fprintln(os.Stderr, "prove-interop:", err)
+		fmt.Fprintf(os.Stderr, "prove-%s: %v\n", name, err)
 	}
 	if err != nil || failed > 0 {
 		os.Exit(1)
 	}
 }
 
-func proveInterop(ctx context.Context, direct bool) (failed int, err error) {
+func proveInterop(ctx context.Context, root string, direct bool) (failed int, err error) {
 	begun := time.Now()
-	root, langs := ".", interop.Langs()
+	langs := interop.Langs()
 	servers, err := interop.StartServers(ctx, root, langs)
 	defer servers.Stop()
 	if err != nil {
 		return 0, err
 	}
 	combos := interop.Direct(langs, servers.Targets)
+	if !direct {
+		proxy, err := interop.StartProxy(ctx, root, interop.MatrixRegistry(servers.Targets))
+		if err != nil {
+			return 0, err
+		}
+		defer proxy.Stop()
+		combos = interop.Through(proxy.Addr, langs, servers.Targets)
+	}
 	results, err := interop.Run(ctx, root, combos, os.Stdout)
 	if err != nil {
 		return 0, err
 	}
-	fmt.Printf("took %.1f s\n", time.Since(begun).Seconds())
-	return interop.Summary(os.Stdout, results), nil
+	failed = interop.Summary(os.Stdout, results, time.Since(begun))
+	return failed, nil
+}
+
+func proveIsolation(ctx context.Context, root string, direct bool) (failed int, err error) {
+	servers, err := interop.StartServers(ctx, root, interop.Langs())
+	defer servers.Stop()
+	if err != nil {
+		return 0, err
+	}
+	if direct {
+		_, err := interop.Naive(servers.Targets, os.Stdout)
+		return 0, err
+	}
+	fields := interop.Fields(servers.Targets)
+	proxy, err := interop.StartProxy(ctx, root, interop.IsolationRegistry(fields))
+	if err != nil {
+		return 0, err
+	}
+	defer proxy.Stop()
+	return interop.Isolate(ctx, proxy.Addr, fields, os.Stdout)
 }
