@@ -145,8 +145,10 @@ func outcome(m *protocol.Message) protocol.Code {
 	if m.Type != protocol.MessageException {
 		return protocol.CodeOK
 	}
-	if len(m.RetCode) > 0 && !protocol.SystemRetCode(m.RetCode, nil) {
-		return protocol.CodeOK // a business error
+	if len(m.RetCode) > 0 {
+		if where, _ := m.Find("errorLocation"); !protocol.SystemRetCode(m.RetCode, where) {
+			return protocol.CodeOK // a business error
+		}
 	}
 	return protocol.CodeAppException
 }

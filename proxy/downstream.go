@@ -11,11 +11,7 @@ import (
 )
 
 // downstream is a caller's connection. Plain Thrift connections get their replies in the order of their calls: each
-// call has a slot, a reply that comes early is held. Loop only.
-//
-//	slots   head                  tail
-//	         │ [wait] [held] [wait] │
-//	         └── next to be written └── next call
+// call has a slot (slots.go), a reply that comes early is held. Loop only.
 type downstream struct {
 	session
 	l          *listener
@@ -37,14 +33,6 @@ type downstream struct {
 	closing    closeReason // set: no more frames are taken, and closed for this when the last answer is written
 	sticky     *cluster.Endpoint
 }
-
-type slot struct {
-	held []byte
-	done bool
-}
-
-// maxSlots bounds replies and faults waiting for an earlier reply on one connection.
-const maxSlots = 4096
 
 func (d *downstream) opened(c gnet.Conn) {
 	w := d.w
@@ -294,109 +282,6 @@ func (d *downstream) mustWait(m *protocol.Message) bool {
 	}
 	cl := d.w.table.Lookup(name)
 	return cl != nil && cl.Ordered
-}
-
-// adopt links a call to its caller and gives it its place in the order of replies.
-func (d *downstream) adopt(c *call) {
-	c.d = d
-	c.to.Handoff = d.handoff
-	if c.dnext = d.calls; c.dnext != nil {
-		c.dnext.dprev = c
-	}
-	d.calls = c
-	d.inFlight++
-	if !d.outOfOrder && !c.oneway {
-		c.slot = d.newSlot()
-	}
-}
-
-func (d *downstream) newSlot() uint32 {
-	d.slots = append(d.slots, slot{})
-	if len(d.slots) > maxSlots {
-		d.w.doom(&d.session, reasonBytes)
-	}
-	return d.head + uint32(len(d.slots)-1)
-}
-
-func (d *downstream) unlink(c *call) {
-	if c.dprev == nil {
-		d.calls = c.dnext
-	} else {
-		c.dprev.dnext = c.dnext
-	}
-	if c.dnext != nil {
-		c.dnext.dprev = c.dprev
-	}
-	c.dnext, c.dprev = nil, nil
-	d.inFlight--
-}
-
-// dismiss lets go of a call that has ended and wakes a frame that waited for it.
-func (d *downstream) dismiss(c *call) {
-	d.unlink(c)
-	c.d = nil
-	if d.blocked && !d.waiting && d.conn != nil {
-		d.waiting = true
-		d.w.ready = append(d.w.ready, d)
-	}
-	if d.closing != "" {
-		d.closeIfDone()
-	}
-}
-
-// slotBuffer returns the buffer that a call's answer is appended to; slotDone must follow.
-func (d *downstream) slotBuffer(c *call) []byte {
-	if d.conn == nil {
-		return nil
-	}
-	if d.outOfOrder || c.slot == d.head {
-		return d.buffer()
-	}
-	return d.w.bufs.get()
-}
-
-// slotDone stores an answer: written now if it is its turn, held otherwise.
-func (d *downstream) slotDone(c *call, out []byte) {
-	if d.conn == nil {
-		return
-	}
-	if d.outOfOrder {
-		d.done(out)
-		return
-	}
-	if c.slot != d.head {
-		s := &d.slots[c.slot-d.head]
-		s.held, s.done = out, true
-		d.held += len(out)
-		d.account()
-		return
-	}
-	d.done(out)
-	d.slots[0].done = true
-	d.popSlots()
-}
-
-// popSlots writes held answers whose turn has come.
-func (d *downstream) popSlots() {
-	n := 0
-	for ; n < len(d.slots) && d.slots[n].done; n++ {
-		if h := d.slots[n].held; h != nil {
-			d.done(append(d.buffer(), h...))
-			d.held -= len(h)
-			d.w.bufs.put(h)
-		}
-	}
-	d.head += uint32(n)
-	d.slots = d.slots[:copy(d.slots, d.slots[n:])]
-}
-
-// acknowledge answers a call of a method that is declared oneway: the server will not.
-func (d *downstream) acknowledge(c *call, m *protocol.Message) {
-	ok := protocol.Message{Wire: m.Wire, Type: protocol.MessageReply, Method: m.Method, Service: m.Service, Body: []byte{0}}
-	ok.Framing = protocol.FramingUnknown // no header of a server's to copy
-	if out, err := d.codec.AppendReply(d.slotBuffer(c), &ok, &c.to, &d.w.scratch); err == nil {
-		d.slotDone(c, out)
-	}
 }
 
 // account charges the source for what is buffered here.

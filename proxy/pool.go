@@ -1,13 +1,6 @@
 package proxy
 
 import (
-	"context"
-	"net"
-	"syscall"
-	"time"
-
-	"golang.org/x/sys/unix"
-
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 )
@@ -53,7 +46,7 @@ func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
 		return protocol.CodeQueueFull
 	}
 	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
-		return protocol.CodeConnect // backing off: no connect storm
+		return protocol.CodeConnect
 	}
 	p.wait(c, m)
 	p.grow()
@@ -119,8 +112,8 @@ func (p *pool) remove(c *call) {
 
 // grow opens connections for the calls that wait, within the bounds of the endpoint.
 func (p *pool) grow() {
-	if p.retired && p.nWaiting == 0 {
-		return
+	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
+		return // backing off: no connect storm
 	}
 	want := p.nWaiting
 	if p.cluster.Mode == cluster.Multiplexed {
@@ -179,56 +172,6 @@ func (p *pool) expired(int64) {
 	if p.nWaiting > 0 {
 		p.grow()
 	}
-}
-
-// dial opens one more connection.
-func (p *pool) dial() {
-	w, e := p.w, p.endpoint
-	u := &upstream{pool: p, endpoint: e, mode: p.cluster.Mode, codec: w.p.codecs[e.Wire.Framing]}
-	u.w = w
-	if e.Remote {
-		u.hand = &handoffState{}
-	}
-	w.stats.dials++
-	w.connect(p, u)
-}
-
-// dial connects in a goroutine of its own and enrols the connection with this worker's loop.
-func (w *worker) dial(p *pool, u *upstream) {
-	go func() {
-		conn, err := w.p.connect(u.endpoint)
-		if err == nil {
-			res, enrolErr := w.enrol(conn, u)
-			if err = enrolErr; err == nil {
-				select {
-				case r := <-res:
-					err = r.Err
-				case <-w.p.done: // after Stop gnet answers no more
-					return
-				}
-			}
-		}
-		if err != nil {
-			w.do(func() { p.dialFailed(err) })
-		}
-	}()
-}
-
-// connect opens a socket to an endpoint with everything set that a loop can't set later. Host names are resolved anew
-// each time. Safe for concurrent use.
-func (p *Proxy) connect(e *cluster.Endpoint) (net.Conn, error) {
-	t := &p.cfg.Timeouts
-	ctx, cancel := context.WithTimeout(context.Background(), t.Connect)
-	defer cancel()
-	d := net.Dialer{
-		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: t.KeepAlive, Interval: t.KeepAlive / 3, Count: 3},
-		Control:         userTimeout(t.UserTimeout),
-	}
-	conn, err := d.DialContext(ctx, e.Network, e.Addr)
-	if err != nil || !e.Remote || p.cfg.HandOff.TLS == nil {
-		return conn, err
-	}
-	return overTLSClient(ctx, conn, p.cfg.HandOff.TLS, p.done)
 }
 
 // dialFailed backs off and finds another endpoint for the calls that waited: they are provably unsent.
@@ -398,20 +341,4 @@ func (w *worker) retirePools() {
 	}
 	clear(w.pools[len(kept):])
 	w.pools = kept
-}
-
-// userTimeout sets TCP_USER_TIMEOUT: written bytes that are not acknowledged for d end the connection.
-func userTimeout(d time.Duration) func(network, address string, c syscall.RawConn) error {
-	return func(network, _ string, c syscall.RawConn) error {
-		if d <= 0 || network == "unix" {
-			return nil
-		}
-		var err error
-		if ctlErr := c.Control(func(fd uintptr) {
-			err = unix.SetsockoptInt(int(fd), unix.IPPROTO_TCP, unix.TCP_USER_TIMEOUT, int(d.Milliseconds()))
-		}); ctlErr != nil {
-			return ctlErr
-		}
-		return err
-	}
 }

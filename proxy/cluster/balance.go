@@ -176,15 +176,15 @@ func (s *State) Observe(ns int64) {
 	s.Latency += (v - s.Latency) / 16
 }
 
-// Connect back-off: doubles from 100 ms to 10 s while connects keep failing.
+// Connect back-off: doubles from 100 ms to 1 s while connects keep failing.
 const (
 	backoffMin = int64(100e6)
-	backoffMax = int64(10e9)
+	backoffMax = int64(1e9)
 )
 
 // ConnectFailed makes the endpoint unusable for a while. Loop only.
 func (s *State) ConnectFailed(now int64) {
-	d := backoffMin << min(s.Failures, 7)
+	d := backoffMin << min(s.Failures, 4)
 	s.Failures++
 	s.DownUntil = now + min(d, backoffMax)
 }
