@@ -140,9 +140,9 @@ func (c *Client) wanted(cn *conn) bool {
 	away := c.rule.look(c.now(), v)
 	switch cn.tier {
 	case tierLocal:
-		return !away && cn.epoch == c.pool.now()
+		return !away && cn.epoch == c.pool.now() && contains(v.local, cn.endpoint)
 	case tierRemote:
-		return away
+		return away && contains(v.remote, cn.endpoint)
 	default:
 		return !v.known
 	}
