@@ -225,7 +225,7 @@ func (c *Client) acquire(ctx context.Context, avoid []endpoint) (*conn, error) {
 			return cn, nil
 		}
 		if ctx.Err() != nil {
-			return nil, fmt.Errorf("%s %s: %w", t.tier, t.endpoint, ctx.Err())
+			return nil, fmt.Errorf("%s %s: %w: %w", t.tier, t.endpoint, ctx.Err(), err)
 		}
 		c.stats.refused.Add(1)
 		refused, cause = append(refused, fmt.Sprintf("%s %s: %v", t.tier, t.endpoint, err)), err

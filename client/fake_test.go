@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"io"
 	"net"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"sync"
@@ -49,7 +50,7 @@ func newFake(t *testing.T, name, network, dir string) *fake {
 //	serve, not_executed, shed   answers so; heartbeats are echoed
 //	hold                        accepts and never answers
 //	lose                        echoes heartbeats, reads a call and closes
-//	full                        a unix listener whose backlog is full
+//	full                        a listener whose backlog is full: unix says EAGAIN, TCP is silent
 //	refuse                      nobody listens; the unix path is still there
 //	gone                        nobody listens, and the path is gone
 func (f *fake) set(mode string) {
@@ -116,27 +117,39 @@ func (f *fake) listen() {
 
 // fill listens with a backlog of nothing and takes its one place.
 func (f *fake) fill() {
-	os.Remove(f.addr)
-	sa := &unix.SockaddrUnix{Name: f.addr}
-	l, err := unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC, 0)
-	if err == nil {
-		f.full = append(f.full, l)
-		err = unix.Bind(l, sa)
+	family, sa := unix.AF_UNIX, unix.Sockaddr(&unix.SockaddrUnix{Name: f.addr})
+	if f.net == "unix" {
+		os.Remove(f.addr)
+	} else {
+		family, sa = unix.AF_INET, &unix.SockaddrInet4{Port: int(netip.MustParseAddrPort(f.addr).Port()), Addr: [4]byte{127, 0, 0, 1}}
 	}
-	if err == nil {
-		err = unix.Listen(l, 0)
+	l := f.socket(family)
+	if err := unix.SetsockoptInt(l, unix.SOL_SOCKET, unix.SO_REUSEADDR, 1); err != nil {
+		f.t.Fatal(err)
 	}
-	for err == nil {
-		var c int
-		c, err = unix.Socket(unix.AF_UNIX, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
-		if err == nil {
-			f.full = append(f.full, c)
-			err = unix.Connect(c, sa)
-		}
+	if err := unix.Bind(l, sa); err != nil {
+		f.t.Fatal(err)
 	}
-	if err != unix.EAGAIN {
+	if err := unix.Listen(l, 0); err != nil {
+		f.t.Fatal(err)
+	}
+	// Two are enough for unix; on TCP the rest wait for an answer to their SYN that never comes.
+	var err error
+	for range 4 {
+		err = unix.Connect(f.socket(family), sa)
+	}
+	if f.net == "unix" && err != unix.EAGAIN {
 		f.t.Fatalf("filling the backlog: %v, want EAGAIN", err)
 	}
+}
+
+func (f *fake) socket(family int) int {
+	fd, err := unix.Socket(family, unix.SOCK_STREAM|unix.SOCK_CLOEXEC|unix.SOCK_NONBLOCK, 0)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	f.full = append(f.full, fd)
+	return fd
 }
 
 func (f *fake) serve(c net.Conn) {

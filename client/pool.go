@@ -150,6 +150,10 @@ func (c *Client) dial(ctx context.Context, t target) (*conn, error) {
 	if t.tier == tierLocal {
 		limit = c.rule.dialLocal
 	}
+	// A proxy that is silent must not use up a call's time: half of what is left goes to each.
+	if at, ok := ctx.Deadline(); ok {
+		limit = min(limit, max(time.Until(at)/2, time.Millisecond))
+	}
 	epoch := c.pool.now()
 	d := net.Dialer{Timeout: limit}
 	nc, err := d.DialContext(ctx, t.network, t.address)

@@ -123,20 +123,20 @@ func (r *rule) plan(now time.Duration, v view) []target {
 			out = append(out, target{endpoint: e, tier: tierLocal, check: r.suspect})
 		}
 	}
-	out = r.appendRemote(out, now, v.remote)
+	ready, last := r.remotes(now, v.remote)
+	out = append(out, ready...)
 	for _, e := range v.local {
 		out = append(out, target{endpoint: e, tier: tierLocal, check: true, again: true})
 	}
-	return out
+	return append(out, last...)
 }
 
-// appendRemote adds the remote proxies that are not in back-off, starting at this caller's own of the first four.
-// With all of them in back-off, the one that comes out of it first is tried all the same: refusing a call because of
-// a guess would be worse than a failed connect.
-func (r *rule) appendRemote(out []target, now time.Duration, remote []endpoint) []target {
+// remotes are the remote proxies that are not in back-off, starting at this caller's own of the first four. With all
+// of them in back-off, the one that comes out of it first is the last resort: to fail a call because of a guess would
+// be worse than one more connect.
+func (r *rule) remotes(now time.Duration, remote []endpoint) (ready, last []target) {
 	n := min(spread, len(remote))
-	had := len(out)
-	soonest, at := endpoint{}, time.Duration(-1)
+	at := time.Duration(-1)
 	for i := range remote {
 		e := remote[i]
 		if i < n {
@@ -145,16 +145,16 @@ func (r *rule) appendRemote(out []target, now time.Duration, remote []endpoint) 
 		b, waiting := r.backoff[e]
 		if waiting && now < b.until {
 			if at < 0 || b.until < at {
-				soonest, at = e, b.until
+				last, at = []target{{endpoint: e, tier: tierRemote}}, b.until
 			}
 			continue
 		}
-		out = append(out, target{endpoint: e, tier: tierRemote})
+		ready = append(ready, target{endpoint: e, tier: tierRemote})
 	}
-	if len(out) == had && at >= 0 {
-		out = append(out, target{endpoint: soonest, tier: tierRemote})
+	if len(ready) > 0 {
+		last = nil
 	}
-	return out
+	return ready, last
 }
 
 // obey leaves the local tier when the file says so.

@@ -225,7 +225,8 @@ def dial(agent, target, deadline):
     limit = agent.tune.dial_local if target.tier == LOCAL else agent.tune.dial_remote
     s, where = new_socket(target.endpoint)
     try:
-        s.settimeout(max(min(limit, deadline - time.monotonic()), 0.001))
+        # A proxy that is silent must not use up a call's time: half of what is left goes to each.
+        s.settimeout(max(min(limit, (deadline - time.monotonic()) / 2), 0.001))
         s.connect(where)
         if target.check:
             _heartbeat(s, time.monotonic() + agent.tune.heartbeat)

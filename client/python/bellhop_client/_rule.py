@@ -73,19 +73,20 @@ class Rule:
         out = []
         if not self.away:
             out += [Target(e, LOCAL, check=self.suspect) for e in view.local]
-        out += [Target(e, REMOTE) for e in self._remotes(now, view.remote)]
+        ready, last = self._remotes(now, view.remote)
+        out += [Target(e, REMOTE) for e in ready]
         out += [Target(e, LOCAL, check=True, again=True) for e in view.local]
-        return out
+        return out + [Target(e, REMOTE) for e in last]
 
     def _remotes(self, now, remote):
         """Those not in back-off, starting at this caller's own of the first four. With all of them in back-off, the
-        one that comes out of it first: refusing a call because of a guess would be worse than a failed connect."""
+        one that comes out of it first is the last resort: to fail a call because of a guess would be worse than one
+        more connect."""
         n = min(SPREAD, len(remote))
         order = [remote[(self.start % n + i) % n] for i in range(n)] + list(remote[n:]) if n else []
         ready = [e for e in order if now >= self._backoff.get(e, (0, 0))[0]]
-        if not ready and order:
-            ready = [min(order, key=lambda e: self._backoff[e][0])]
-        return ready
+        last = [] if ready or not order else [min(order, key=lambda e: self._backoff[e][0])]
+        return ready, last
 
     def obey(self, now, view):
         why, failure = view.leave_reason()

@@ -66,20 +66,20 @@ class Fake:
         self.start(self.accept, s)
 
     def fill(self):
-        if os.path.exists(self.addr):
+        """A listener without room: unix says EAGAIN, TCP is silent."""
+        family = socket.AF_UNIX if self.net == "unix" else socket.AF_INET
+        if self.net == "unix" and os.path.exists(self.addr):
             os.unlink(self.addr)
-        s = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        s = socket.socket(family, socket.SOCK_STREAM)
         self.fillers.append(s)
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         s.bind(self.addr)
         s.listen(0)
-        while True:
-            c = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        for _ in range(4):
+            c = socket.socket(family, socket.SOCK_STREAM)
             c.setblocking(False)
             self.fillers.append(c)
-            try:
-                c.connect(self.addr)
-            except BlockingIOError:
-                return
+            c.connect_ex(self.addr)
 
     def start(self, fn, *args):
         t = threading.Thread(target=fn, args=args, daemon=True)
