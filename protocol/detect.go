@@ -89,9 +89,17 @@ var textStarts = [...]struct {
 	f    Framing
 	e    *Error
 }{
-	{"POST ", HTTP, nil}, {"GET ", HTTP, nil}, {"PUT ", HTTP, nil}, {"HEAD ", HTTP, nil}, {"DELETE ", HTTP, nil},
-	{"OPTIONS ", HTTP, nil}, {"PATCH ", HTTP, nil}, {"CONNECT ", HTTP, nil}, {"TRACE ", HTTP, nil},
-	{"PRI ", FramingUnknown, errHTTP2}, {"PROXY ", FramingUnknown, errProxyV1},
+	{"POST ", HTTP, nil},
+	{"GET ", HTTP, nil},
+	{"PUT ", HTTP, nil},
+	{"HEAD ", HTTP, nil},
+	{"DELETE ", HTTP, nil},
+	{"OPTIONS ", HTTP, nil},
+	{"PATCH ", HTTP, nil},
+	{"CONNECT ", HTTP, nil},
+	{"TRACE ", HTTP, nil},
+	{"PRI ", FramingUnknown, errHTTP2},
+	{"PROXY ", FramingUnknown, errProxyV1},
 }
 
 // detectText waits only as long as what is there may still become one of the words.

@@ -34,9 +34,11 @@ func TestEveryCodesRetCodeMapsToItsAppType(t *testing.T) {
 }
 
 func TestRetCodeOfAppTypeComesBack(t *testing.T) {
-	nearest := map[int32]int32{AppUnknown: AppInternalError, AppInvalidMessageType: AppProtocolError,
+	nearest := map[int32]int32{
+		AppUnknown: AppInternalError, AppInvalidMessageType: AppProtocolError,
 		AppWrongMethodName: AppProtocolError, AppBadSequenceID: AppInternalError, AppMissingResult: AppInternalError,
-		AppInjectedFailure: AppInternalError, 14: AppInternalError, -1: AppInternalError}
+		AppInjectedFailure: AppInternalError, 14: AppInternalError, -1: AppInternalError,
+	}
 	for app := int32(-1); app <= 14; app++ {
 		want, ok := nearest[app]
 		if !ok {

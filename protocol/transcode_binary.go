@@ -2,10 +2,10 @@ package protocol
 
 import "encoding/binary"
 
-var (
-	errTooLarge = &Error{Code: CodeTooLarge, Reason: "too_large", Offset: -1,
-		Detail: "the message would be larger than the frame cap in the peer's protocol"}
-)
+var errTooLarge = &Error{
+	Code: CodeTooLarge, Reason: "too_large", Offset: -1,
+	Detail: "the message would be larger than the frame cap in the peer's protocol",
+}
 
 // transcoder re-writes one value tree. It recurses at most MaxDepth levels and trusts nothing: the replies of servers
 // are transcoded without having been walked.

@@ -3,6 +3,10 @@ package protocol
 // ErrShort says that the bytes end before the struct does. Compare with ==.
 var ErrShort error = errShort
 
+// ErrMessageType says that a message is of none of Thrift's types, or of one that has no place here: a reply that a
+// caller sent, for example, which the codecs cannot tell.
+var ErrMessageType = defect("bad_message_type", "the message's type has no place here: callers send calls and oneways, servers replies and exceptions")
+
 // What can be wrong with a body. Values, not constructors: hostile input must not make the proxy allocate.
 var (
 	errShort    = defect("short", "the frame ends before its struct does")

@@ -96,11 +96,20 @@ func allWires() []codectest.Peer {
 		p := codectest.Peer{Codec: c}
 		switch f := c.Framing(); f {
 		case protocol.THeader:
-			p.Wires = []protocol.Wire{{Framing: f}, {Framing: f, Payload: protocol.Binary}, {Framing: f, Payload: protocol.Compact},
-				{Framing: f, Payload: protocol.Binary, Zlib: true}, {Framing: f, Payload: protocol.Compact, Zlib: true}}
+			p.Wires = []protocol.Wire{
+				{Framing: f},
+				{Framing: f, Payload: protocol.Binary},
+				{Framing: f, Payload: protocol.Compact},
+				{Framing: f, Payload: protocol.Binary, Zlib: true},
+				{Framing: f, Payload: protocol.Compact, Zlib: true},
+			}
 		case protocol.TTHeader:
-			p.Wires = []protocol.Wire{{Framing: f}, {Framing: f, Payload: protocol.Binary}, {Framing: f, Payload: protocol.Compact},
-				{Framing: f, Payload: protocol.Binary, Inner: true}}
+			p.Wires = []protocol.Wire{
+				{Framing: f},
+				{Framing: f, Payload: protocol.Binary},
+				{Framing: f, Payload: protocol.Compact},
+				{Framing: f, Payload: protocol.Binary, Inner: true},
+			}
 		case protocol.UnframedCompact, protocol.FramedCompact:
 			p.Wires = []protocol.Wire{{Framing: f, Payload: protocol.Compact}}
 		default:
@@ -122,8 +131,10 @@ func apacheSamples(t *testing.T, w protocol.Wire) []codectest.Sample {
 			Frame:     apacheFrame(t, w, name, typ, seq, rich(), nil),
 			Unframed:  w.Framing == protocol.UnframedBinary || w.Framing == protocol.UnframedCompact || w.Framing == protocol.UnframedLax,
 			Rewritten: w.Zlib || service != "",
-			Want: codectest.Want{Type: protocol.MessageType(typ), Payload: w.Payload, Seq: seq, MsgSeq: seq, Method: method,
-				Service: service, Prefixed: service != "", Body: body, Zlib: w.Zlib, Lax: w.Lax},
+			Want: codectest.Want{
+				Type: protocol.MessageType(typ), Payload: w.Payload, Seq: seq, MsgSeq: seq, Method: method,
+				Service: service, Prefixed: service != "", Body: body, Zlib: w.Zlib, Lax: w.Lax,
+			},
 		}
 		samples = append(samples, s)
 	}

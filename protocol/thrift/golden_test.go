@@ -24,8 +24,10 @@ func unhex(t testing.TB, s string) []byte {
 func goldens(t testing.TB) map[protocol.Framing][]codectest.Sample {
 	bob, cmp := unhex(t, "0b0001 00000003 626f62 00"), unhex(t, "18 03 626f62 00")
 	foo := map[string]string{"foo": "bar"}
-	tt := codectest.Want{Type: 1, Payload: protocol.Binary, Seq: 7, MsgSeq: 3, Service: "demo", Method: "echo", Caller: "app",
-		Trace: "00", Timeout: 500 * time.Millisecond, Info: map[string]string{"foo": "bar", "isn": "demo.IDL"}, OutOfOrder: true, Body: bob}
+	tt := codectest.Want{
+		Type: 1, Payload: protocol.Binary, Seq: 7, MsgSeq: 3, Service: "demo", Method: "echo", Caller: "app",
+		Trace: "00", Timeout: 500 * time.Millisecond, Info: map[string]string{"foo": "bar", "isn": "demo.IDL"}, OutOfOrder: true, Body: bob,
+	}
 	inner := tt
 	inner.Inner = true
 	return map[protocol.Framing][]codectest.Sample{
@@ -38,15 +40,19 @@ func goldens(t testing.TB) map[protocol.Framing][]codectest.Sample {
 			{Name: "framed-lax", Want: codectest.Want{Type: 4, Payload: protocol.Binary, Seq: 3, MsgSeq: 3, Method: "echo", Body: bob, Lax: true}},
 		},
 		protocol.UnframedLax: {
-			{Name: "unframed-lax", Unframed: true, Rewritten: true, Want: codectest.Want{Type: 1, Payload: protocol.Binary, Seq: 3, MsgSeq: 3,
-				Service: "demo", Method: "echo", Prefixed: true, Body: bob, Lax: true}},
+			{Name: "unframed-lax", Unframed: true, Rewritten: true, Want: codectest.Want{
+				Type: 1, Payload: protocol.Binary, Seq: 3, MsgSeq: 3,
+				Service: "demo", Method: "echo", Prefixed: true, Body: bob, Lax: true,
+			}},
 		},
 		protocol.FramedCompact: {
 			{Name: "framed-compact", Want: codectest.Want{Type: 1, Payload: protocol.Compact, Seq: -2, MsgSeq: -2, Method: "echo", Body: cmp}},
 		},
 		protocol.THeader: {
-			{Name: "theader", Want: codectest.Want{Type: 1, Payload: protocol.Binary, Seq: 7, MsgSeq: 3, Service: "demo", Method: "echo",
-				Version: "1.0.0", Caller: "app", Trace: "00", Timeout: 500 * time.Millisecond, Info: foo, Body: bob}},
+			{Name: "theader", Want: codectest.Want{
+				Type: 1, Payload: protocol.Binary, Seq: 7, MsgSeq: 3, Service: "demo", Method: "echo",
+				Version: "1.0.0", Caller: "app", Trace: "00", Timeout: 500 * time.Millisecond, Info: foo, Body: bob,
+			}},
 			{Name: "theader-pad4", Want: codectest.Want{Type: 1, Payload: protocol.Compact, Seq: 7, MsgSeq: 3, Method: "echo", Info: foo, Body: cmp}},
 			{Name: "theader-unknown", Want: codectest.Want{Type: 1, Payload: protocol.Binary, Seq: 7, MsgSeq: 3, Method: "echo", Info: foo, Body: bob}},
 		},

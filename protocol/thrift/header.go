@@ -44,12 +44,18 @@ var (
 	errMagic      = defect("bad_magic", "the frame does not have the magic number of its framing")
 	errHeader     = defect("header_past_end", "a header entry is longer than the header")
 	errInfoCount  = defect("too_many_headers", "the header has more than 512 entries")
-	errHeaderSize = &protocol.Error{Code: protocol.CodeTooLarge, Reason: "header_too_large", Offset: offWords,
-		Detail: "the header is larger than 64 KiB"}
-	errProtocol = &protocol.Error{Code: protocol.CodeUnsupported, Reason: "payload_protocol", Offset: offHeader,
-		Detail: "the header names a payload protocol other than 0 (binary) and 2 (compact)"}
-	errTransform = &protocol.Error{Code: protocol.CodeInvalidTransform, Reason: "transform", Offset: offHeader,
-		Detail: "the header names a transform other than one zlib"}
+	errHeaderSize = &protocol.Error{
+		Code: protocol.CodeTooLarge, Reason: "header_too_large", Offset: offWords,
+		Detail: "the header is larger than 64 KiB",
+	}
+	errProtocol = &protocol.Error{
+		Code: protocol.CodeUnsupported, Reason: "payload_protocol", Offset: offHeader,
+		Detail: "the header names a payload protocol other than 0 (binary) and 2 (compact)",
+	}
+	errTransform = &protocol.Error{
+		Code: protocol.CodeInvalidTransform, Reason: "transform", Offset: offHeader,
+		Detail: "the header names a transform other than one zlib",
+	}
 )
 
 // openHeader cuts a frame into header and payload and notes its sequence.

@@ -10,8 +10,10 @@ var (
 	errZeroFrame     = defect("zero_frame", "a frame length of zero: heartbeats are for OSP and dapeng")
 	errNegativeFrame = defect("negative_size", "a frame length is negative; an unframed peer on a framed listener?")
 	errFrameEnd      = defect("bad_length", "the frame's length is not the number of its bytes")
-	errTooLarge      = &protocol.Error{Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
-		Detail: "the frame is larger than the frame cap"}
+	errTooLarge      = &protocol.Error{
+		Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
+		Detail: "the frame is larger than the frame cap",
+	}
 )
 
 // plain is the family of bare TMessages: strict or lax TBinary, or TCompact, with or without a length before it.

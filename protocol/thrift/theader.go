@@ -186,7 +186,7 @@ func (theader) AppendReply(dst []byte, m *protocol.Message, to *protocol.ReplyTo
 	base := len(dst)
 	p := to.PayloadFor(m.Payload)
 	var e *protocol.Error
-	if sameHeader(m, protocol.THeader, p) && m.Zlib == to.Zlib && !m.IsCall() {
+	if sameHeader(m, protocol.THeader, p) && m.Zlib == to.Zlib {
 		dst = copyHeader(dst, m, to.Seq)
 	} else {
 		w := theaderWriter{payload: p, zlib: to.Zlib, seq: to.Seq}

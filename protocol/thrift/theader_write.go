@@ -1,6 +1,10 @@
 package thrift
 
-import "github.com/bellhop-mesh/bellhop/protocol"
+import (
+	"encoding/binary"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+)
 
 // theaderWriter writes a THeader from the model, for a message of another framing or one whose header has to change.
 type theaderWriter struct {
@@ -13,7 +17,11 @@ type theaderWriter struct {
 // append writes everything before the payload.
 func (w *theaderWriter) append(dst []byte, m *protocol.Message, s *protocol.Scratch) ([]byte, *protocol.Error) {
 	base := len(dst)
-	dst = append(startHeader(dst, magicTHeader, 0, w.seq), protocolID(w.payload))
+	var flags uint16
+	if m.Framing == protocol.THeader {
+		flags = binary.BigEndian.Uint16(m.Frame[offFlags:])
+	}
+	dst = append(startHeader(dst, magicTHeader, flags, w.seq), protocolID(w.payload))
 	if w.zlib {
 		dst = append(dst, 1, transformZlib)
 	} else {

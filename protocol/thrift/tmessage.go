@@ -9,14 +9,15 @@ import (
 
 // What can be wrong with a message header. Values: hostile input must not make the proxy allocate.
 var (
-	errShort       = defect("short", "the frame ends inside its message header")
-	errVersion     = defect("bad_version", "the message begins with neither a version word nor a name")
-	errMessageType = defect("bad_message_type", "the message is none of call, reply, exception and oneway")
-	errNegative    = defect("negative_size", "the method name announces a negative size")
-	errVarint      = defect("bad_varint", "a number in the message header is longer than 32 bits")
-	errName        = defect("name_too_long", "a method, service, version or caller name is longer than 1024 bytes")
-	errFbthrift    = &protocol.Error{Code: protocol.CodeUnsupported, Reason: "fbthrift_compact", Offset: -1,
-		Detail: "compact protocol version 2 (fbthrift) is not spoken here; use version 1"}
+	errShort    = defect("short", "the frame ends inside its message header")
+	errVersion  = defect("bad_version", "the message begins with neither a version word nor a name")
+	errNegative = defect("negative_size", "the method name announces a negative size")
+	errVarint   = defect("bad_varint", "a number in the message header is longer than 32 bits")
+	errName     = defect("name_too_long", "a method, service, version or caller name is longer than 1024 bytes")
+	errFbthrift = &protocol.Error{
+		Code: protocol.CodeUnsupported, Reason: "fbthrift_compact", Offset: -1,
+		Detail: "compact protocol version 2 (fbthrift) is not spoken here; use version 1",
+	}
 )
 
 func defect(reason, detail string) *protocol.Error {
@@ -45,7 +46,7 @@ func (h *head) parse(b []byte, p protocol.Payload) (need int, e *protocol.Error)
 		need, e = h.parseBinary(b)
 	}
 	if need == 0 && e == nil && (h.typ < protocol.MessageCall || h.typ > protocol.MessageOneway) {
-		e = errMessageType
+		e = protocol.ErrMessageType
 	}
 	return need, e
 }

@@ -23,8 +23,10 @@ type node struct {
 	kids   []node // fields, elements, or keys and values in turn
 }
 
-var scalars = []apache.TType{apache.BOOL, apache.BYTE, apache.DOUBLE, apache.I16, apache.I32, apache.I64, apache.STRING, apache.UUID}
-var nested = append([]apache.TType{apache.STRUCT, apache.MAP, apache.SET, apache.LIST}, scalars...)
+var (
+	scalars = []apache.TType{apache.BOOL, apache.BYTE, apache.DOUBLE, apache.I16, apache.I32, apache.I64, apache.STRING, apache.UUID}
+	nested  = append([]apache.TType{apache.STRUCT, apache.MAP, apache.SET, apache.LIST}, scalars...)
+)
 
 func randomType(r *rand.Rand, depth int) apache.TType {
 	if depth <= 0 {

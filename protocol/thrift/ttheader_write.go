@@ -6,8 +6,10 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 )
 
-var errEntrySize = &protocol.Error{Code: protocol.CodeTooLarge, Reason: "header_too_large", Offset: -1,
-	Detail: "a header entry is longer than the 65535 bytes a TTHeader entry can be"}
+var errEntrySize = &protocol.Error{
+	Code: protocol.CodeTooLarge, Reason: "header_too_large", Offset: -1,
+	Detail: "a header entry is longer than the 65535 bytes a TTHeader entry can be",
+}
 
 // ttBlock is a key-value block that is being written; nothing of it is there before its first entry.
 type ttBlock struct {

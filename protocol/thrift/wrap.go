@@ -6,8 +6,10 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 )
 
-var errFrameSize = &protocol.Error{Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
-	Detail: "the frame would be longer than a four-byte Thrift length may say"}
+var errFrameSize = &protocol.Error{
+	Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
+	Detail: "the frame would be longer than a four-byte Thrift length may say",
+}
 
 // appendBody appends m's body in payload p.
 func appendBody(dst []byte, m *protocol.Message, p protocol.Payload, s *protocol.Scratch) ([]byte, error) {

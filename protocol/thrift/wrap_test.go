@@ -20,10 +20,16 @@ func ospMessage(t *testing.T, p protocol.Payload) *protocol.Message {
 	if p == protocol.Compact {
 		body = unhex(t, "18 03 626f62 00")
 	}
-	return &protocol.Message{Wire: protocol.Wire{Framing: protocol.OSP, Payload: p}, Type: protocol.MessageCall, Seq: 5, MsgSeq: 5,
+	return &protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.OSP, Payload: p}, Type: protocol.MessageCall, Seq: 5, MsgSeq: 5,
 		Service: []byte("svc"), Method: []byte("echo"), Header: ospHeader(t, p), Body: body, Caller: []byte("app"),
-		Info: []protocol.KV{{Key: []byte("service"), Value: []byte("forged")}, {Key: []byte("bellhop-class"), Value: []byte("forged")},
-			{Key: []byte("bellhop-osp-header"), Value: []byte("forged")}, {Key: []byte("tint"), Value: []byte("blue")}}}
+		Info: []protocol.KV{
+			{Key: []byte("service"), Value: []byte("forged")},
+			{Key: []byte("bellhop-class"), Value: []byte("forged")},
+			{Key: []byte("bellhop-osp-header"), Value: []byte("forged")},
+			{Key: []byte("tint"), Value: []byte("blue")},
+		},
+	}
 }
 
 // A call without a TMessage gets one, in every framing.
@@ -104,8 +110,10 @@ func TestStatusException(t *testing.T) {
 			for _, peer := range allWires() {
 				for _, w := range peer.Wires {
 					w.Payload = w.PayloadFor(protocol.Binary)
-					m := &protocol.Message{Wire: protocol.Wire{Framing: f, Payload: protocol.Compact}, Type: protocol.MessageException,
-						RetCode: []byte(c.ret), RetMessage: []byte(c.msg)}
+					m := &protocol.Message{
+						Wire: protocol.Wire{Framing: f, Payload: protocol.Compact}, Type: protocol.MessageException,
+						RetCode: []byte(c.ret), RetMessage: []byte(c.msg),
+					}
 					if c.mark != "" {
 						m.Info = append(m.Info, protocol.KV{Key: []byte(keyNotExecuted), Value: []byte(c.mark)})
 					}

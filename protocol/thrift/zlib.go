@@ -13,8 +13,10 @@ import (
 
 var (
 	errInflate = defect("bad_zlib", "the payload is not one whole zlib stream")
-	errBomb    = &protocol.Error{Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
-		Detail: "the payload inflates to more than the frame cap"}
+	errBomb    = &protocol.Error{
+		Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
+		Detail: "the payload inflates to more than the frame cap",
+	}
 )
 
 // keepInflated is the largest output buffer that outlives its frame: one caller's large frame must not stay in every
