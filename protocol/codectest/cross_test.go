@@ -55,15 +55,19 @@ func TestEveryFramingToEveryOther(t *testing.T) {
 			Frame: unhex(t, "00000083020000000001"+"0b00010000001a636f6d2e7669702e68656c6c6f2e48656c6c6f53657276696365"+"0b00020000000873617948656c6c6f"+
 				"0b000300000005312e302e30"+"08000400000000"+"0b00060000001064656d6f2e7669702e7669702e636f6d"+"0a000b0000000000000002"+"0a000a0000000000000001"+"00"+
 				"0b000100000003626f62"+"00"+"03"),
-			Want: codectest.Want{Type: 1, Payload: protocol.Binary, Seq: 1, MsgSeq: 1, Service: "com.vip.hello.HelloService", Method: "sayHello",
-				Version: "1.0.0", Caller: "demo.vip.vip.com", Body: bob, OutOfOrder: true},
+			Want: codectest.Want{
+				Type: 1, Payload: protocol.Binary, Seq: 1, MsgSeq: 1, Service: "com.vip.hello.HelloService", Method: "sayHello",
+				Version: "1.0.0", Caller: "demo.vip.vip.com", Body: bob, OutOfOrder: true,
+			},
 		},
 		protocol.Dapeng: {
 			Name: "dapeng",
 			Frame: unhex(t, "0000004f02010100000001"+"0b00010000000e636f6d2e64656d6f2e48656c6c6f"+"0b00020000000873617948656c6c6f"+
 				"0b000300000005312e302e30"+"08000a000001f4"+"0d00170b0b00000000"+"00"+"1803626f6200"+"03"),
-			Want: codectest.Want{Type: 1, Payload: protocol.Compact, Seq: 1, MsgSeq: 1, Service: "com.demo.Hello", Method: "sayHello",
-				Version: "1.0.0", Timeout: 500 * time.Millisecond, Body: unhex(t, "1803626f6200"), OutOfOrder: true},
+			Want: codectest.Want{
+				Type: 1, Payload: protocol.Compact, Seq: 1, MsgSeq: 1, Service: "com.demo.Hello", Method: "sayHello",
+				Version: "1.0.0", Timeout: 500 * time.Millisecond, Body: unhex(t, "1803626f6200"), OutOfOrder: true,
+			},
 		},
 		protocol.FramedBinary: {
 			Name: "framed", Rewritten: true,

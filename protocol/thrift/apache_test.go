@@ -71,8 +71,10 @@ func checkFault(t *testing.T, p apache.TProtocol, code protocol.Code) {
 func checkReply(t *testing.T, from protocol.Codec, fw protocol.Wire, to protocol.Codec, w protocol.Wire, rt *protocol.ReplyTo) {
 	t.Helper()
 	body := rich()
-	src := protocol.Message{Wire: protocol.Wire{Framing: protocol.OSP, Payload: protocol.Binary}, Type: protocol.MessageReply,
-		Body: apacheStruct(t, protocol.Binary, body)}
+	src := protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.OSP, Payload: protocol.Binary}, Type: protocol.MessageReply,
+		Body: apacheStruct(t, protocol.Binary, body),
+	}
 	frame, err := from.AppendReply(nil, &src, &protocol.ReplyTo{Wire: fw, Seq: 9, MsgSeq: 9, Method: []byte("echo")}, new(protocol.Scratch))
 	if err != nil {
 		t.Fatal(err)
