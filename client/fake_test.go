@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/apache/thrift/lib/go/thrift"
@@ -29,7 +30,9 @@ type fake struct {
 	conns map[net.Conn]bool
 	calls int
 	beats int
-	wg    sync.WaitGroup
+
+	ledger *sync.Map // arguments → *atomic.Int32: how often each call ran
+	wg     sync.WaitGroup
 }
 
 func newFake(t *testing.T, name, network, dir string) *fake {
@@ -203,6 +206,12 @@ func (f *fake) seen() (calls, beats int) {
 	return f.calls, f.beats
 }
 
+func (f *fake) open() int {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.conns)
+}
+
 // answer writes the reply to one strict binary message; false closes the connection.
 func (f *fake) answer(c net.Conn, body []byte) bool {
 	f.mu.Lock()
@@ -214,9 +223,18 @@ func (f *fake) answer(c net.Conn, body []byte) bool {
 	ctx := context.Background()
 	in := thrift.NewTMemoryBuffer()
 	in.Write(body)
-	name, kind, seq, err := thrift.NewTBinaryProtocolConf(in, nil).ReadMessageBegin(ctx)
+	ip := thrift.NewTBinaryProtocolConf(in, nil)
+	name, kind, seq, err := ip.ReadMessageBegin(ctx)
 	if err != nil {
 		return false
+	}
+	if f.ledger != nil {
+		args := &text{id: 1}
+		if args.Read(ctx, ip) != nil {
+			return false
+		}
+		n, _ := f.ledger.LoadOrStore(args.s, new(atomic.Int32))
+		n.(*atomic.Int32).Add(1)
 	}
 	if kind == thrift.ONEWAY {
 		return true
