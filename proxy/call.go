@@ -19,6 +19,7 @@ type call struct {
 	slot         uint32      // place in the order of the caller's replies
 	to           protocol.ReplyTo
 	src          *source
+	size         int   // bytes of its frame
 	charged      int64 // bytes charged to the source
 	stats        *methodStats
 
@@ -134,7 +135,9 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.src = d.src
 	calls := d.src.calls.Add(1)
 	total := w.p.inFlight.Add(1)
-	w.charge(c, int64(len(m.Frame)))
+	c.size = len(m.Frame)
+	d.size += int64(c.size)
+	w.charge(c, int64(c.size))
 	c.stats = w.stats.method(c.cluster, m.Method)
 	d.handoffKeys(c, m)
 	c.setDeadline(m)
@@ -144,11 +147,11 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeDepth, Message: "too many pipelined calls on this connection (limits.depth)"}
 	case c.hops > remote.MaxHops:
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
-	case d.grant.Calls > 0 && d.inFlight > int(d.grant.Calls):
-		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls in flight than this host was granted"}
+	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
+		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
 	case c.cluster == nil:
 		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
-	case d.grant.Calls == 0 && calls > int64(lim.SourceCalls):
+	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
 	case total > int64(lim.TotalCalls):
 		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}

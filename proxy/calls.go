@@ -106,6 +106,7 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
 		return
 	}
+	c.d.grantExtra(m)
 	out, err := c.d.codec.AppendReply(c.d.slotBuffer(c), m, &c.to, &w.scratch)
 	if err != nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeBadReply, Message: "the reply can't be given in the caller's framing: " + err.Error(), Executed: true})

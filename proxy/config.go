@@ -65,6 +65,7 @@ type Timeouts struct {
 	MaxCall      time.Duration // longest deadline a caller may ask for
 	Connect      time.Duration // connecting to an endpoint
 	UpstreamIdle time.Duration // an upstream connection without a call
+	UpstreamAge  time.Duration // an upstream connection, closed between calls, so that host names are resolved anew; 0: never
 	Stall        time.Duration // a multiplexed upstream connection with calls in flight and no byte
 	KeepAlive    time.Duration // TCP keepalive to endpoints
 	UserTimeout  time.Duration // TCP_USER_TIMEOUT to endpoints
@@ -74,7 +75,7 @@ type Timeouts struct {
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		Detect: 5 * time.Second, Frame: 10 * time.Second, WriteStall: 10 * time.Second, Idle: 10 * time.Minute,
-		Call: time.Second, MaxCall: 5 * time.Minute, Connect: time.Second, UpstreamIdle: 30 * time.Second,
+		Call: time.Second, MaxCall: 5 * time.Minute, Connect: time.Second, UpstreamIdle: 30 * time.Second, UpstreamAge: 10 * time.Minute,
 		Stall: 3 * time.Second, KeepAlive: 15 * time.Second, UserTimeout: 10 * time.Second,
 	}
 }

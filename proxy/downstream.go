@@ -22,7 +22,9 @@ type downstream struct {
 	handoff    bool // an admitted hand-off connection
 	grant      remote.Grant
 	openedAt   int64
+	grantedAt  int64
 	inFlight   int
+	size       int64 // bytes of the calls in flight
 	calls      *call // list by dnext
 	slots      []slot
 	head       uint32      // number of slots[0]

@@ -10,8 +10,9 @@ import (
 
 // handoffState is what an upstream knows when its other end is a remote proxy.
 type handoffState struct {
-	granted  bool
+	admitted bool
 	grant    remote.Grant
+	until    int64 // the grant is void from then on; 0: as long as the connection lives
 	deadline int64 // for the reply to the hello
 	hop      [4]byte
 	num      [24]byte // deadline-ms as text
@@ -62,8 +63,8 @@ func (u *upstream) helloReply(m *protocol.Message) {
 		u.refused("the grant could not be read or is empty")
 		return
 	}
-	u.hand.granted, u.hand.grant = true, g
-	u.hand.deadline = 0
+	u.hand.admitted = true
+	u.renew(g)
 	u.finished(c)
 	w.calls.put(c)
 	u.pool.ready(u)
@@ -94,6 +95,7 @@ func (u *upstream) handoffExtra(c *call, m *protocol.Message) {
 }
 
 var (
+	keyGrant      = []byte(remote.KeyGrant)
 	keyHop        = []byte(remote.KeyHop)
 	keyClass      = []byte(remote.KeyClass)
 	keyDeadline   = []byte(remote.KeyDeadline)
@@ -102,13 +104,45 @@ var (
 	classOverflow = []byte(remote.ClassOverflow)
 )
 
+// renew takes a grant: it counts from its receipt.
+func (u *upstream) renew(g remote.Grant) {
+	u.hand.grant, u.hand.until = g, 0
+	if g.Valid > 0 {
+		u.hand.until = u.w.now + int64(g.Valid)
+	}
+}
+
+func (u *upstream) expiredGrant() bool {
+	return u.hand != nil && u.hand.until > 0 && u.w.now >= u.hand.until
+}
+
+// granted reports whether the grant allows one more call. A void one is not renewed by calls any more: the connection
+// makes place for a new one, which begins with a hello.
+func (u *upstream) granted() bool {
+	h := u.hand
+	if u.expiredGrant() {
+		return false
+	}
+	return u.nCalls < int(h.grant.Calls) && (h.grant.Bytes <= 0 || u.nCalls == 0 || u.bytes < h.grant.Bytes)
+}
+
 // handoffReply reads what a remote proxy adds to its replies.
 func (u *upstream) handoffReply(m *protocol.Message) {
 	if v, ok := m.Find(remote.KeyGrant); ok {
-		if n, err := strconv.Atoi(string(v)); err == nil && n > 0 {
-			u.hand.grant.Calls = int32(min(n, maxCalls))
+		if g, err := remote.ParseGrant(v); err == nil {
+			u.renew(g)
 		}
 	}
+}
+
+// grantExtra renews the grant of a hand-off connection in a reply, from time to time.
+func (d *downstream) grantExtra(m *protocol.Message) {
+	g := &d.grant
+	if !d.handoff || g.Valid <= 0 || d.w.now-d.grantedAt < int64(g.Valid)/3 {
+		return
+	}
+	d.grantedAt = d.w.now
+	m.Extra = append(m.Extra[:0], protocol.KV{Key: keyGrant, Value: d.w.p.cfg.Accept.GrantValue()})
 }
 
 // hello judges the first call of a hand-off connection.
@@ -142,7 +176,7 @@ func (d *downstream) hello(m *protocol.Message) {
 		return
 	}
 	d.slotDone(&c, out)
-	d.handoff, d.grant = true, w.p.cfg.Accept.Grant
+	d.handoff, d.grant, d.grantedAt = true, w.p.cfg.Accept.Grant, w.now
 	d.outOfOrder = d.inFlight == 0 && len(d.slots) == 0
 	w.p.cfg.Log.Info("hand-off connection admitted", "peer", d.peer(), "host", h.Host, "instance", h.Instance)
 }

@@ -56,11 +56,17 @@ func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
 // take returns a connection that may take one more call now, nil if there is none.
 func (p *pool) take() *upstream {
 	if p.cluster.Mode == cluster.Multiplexed {
-		var best *upstream
+		var best, void *upstream
 		for _, u := range p.open {
-			if u.nCalls < u.depth() && (best == nil || u.nCalls < best.nCalls) && u.doomedFor == "" {
+			if u.expiredGrant() {
+				void = u
+			}
+			if u.room() && (best == nil || u.nCalls < best.nCalls) {
 				best = u
 			}
+		}
+		if void != nil { // its place is for a new one, which begins with a hello
+			p.leaving(void)
 		}
 		return best
 	}
@@ -244,6 +250,9 @@ func (p *pool) giveBack(u *upstream) {
 	u.idleAt = p.w.now
 	switch {
 	case u.mode == cluster.Multiplexed:
+		if u.aged() && !u.left {
+			p.leaving(u)
+		}
 		p.serve()
 		if (p.retired || u.left) && u.nCalls == 0 {
 			p.w.doom(&u.session, reasonRetired)
@@ -261,7 +270,7 @@ func (p *pool) free(u *upstream) {
 	switch {
 	case p.first != nil && !p.yield:
 		p.sendFirst(u)
-	case p.yield, p.retired:
+	case p.yield, p.retired, u.aged():
 		p.yield = false
 		p.w.doom(&u.session, reasonSurplus)
 	case len(p.idle) >= p.w.p.cfg.Limits.IdlePerPool:

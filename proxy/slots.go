@@ -54,6 +54,7 @@ func (d *downstream) unlink(c *call) {
 // dismiss lets go of a call that has ended and wakes a frame that waited for it.
 func (d *downstream) dismiss(c *call) {
 	d.unlink(c)
+	d.size -= int64(c.size)
 	c.d = nil
 	if d.blocked && !d.waiting && d.conn != nil {
 		d.waiting = true

@@ -19,9 +19,11 @@ type upstream struct {
 	calls    *call // list by unext: everything that is owed a reply or not yet written
 	nCalls   int
 	oneways  int // of them, those that end when their bytes have left
+	openedAt int64
 	idleAt   int64
-	idle     bool // is in pool.idle
-	left     bool // takes no more calls
+	bytes    int64 // of the calls on it
+	idle     bool  // is in pool.idle
+	left     bool  // takes no more calls
 	hand     *handoffState
 	counted  int64
 }
@@ -29,7 +31,7 @@ type upstream struct {
 func (u *upstream) opened(c gnet.Conn) {
 	w := u.w
 	u.conn, u.owner, u.timer.fire = c, u, u
-	u.lastActive = w.now
+	u.openedAt, u.lastActive = w.now, w.now
 	w.ups[u] = struct{}{}
 	w.load.Add(1)
 	w.stats.connected++
@@ -128,6 +130,7 @@ func (u *upstream) attach(c *call) {
 	}
 	u.calls = c
 	u.nCalls++
+	u.bytes += int64(c.size)
 	u.endpoint.States[u.w.id].Active++
 }
 
@@ -158,6 +161,7 @@ func (u *upstream) finished(c *call) {
 	}
 	c.unext, c.uprev, c.up = nil, nil, nil
 	u.nCalls--
+	u.bytes -= int64(c.size)
 	u.endpoint.States[u.w.id].Active--
 	if u.conn != nil {
 		u.pool.giveBack(u)
@@ -202,7 +206,7 @@ func (u *upstream) readable() {
 func (u *upstream) take(m *protocol.Message) {
 	switch {
 	case m.Type == protocol.MessageHeartbeat: // swallowed, never echoed: the server echoes too
-	case u.hand != nil && !u.hand.granted:
+	case u.hand != nil && !u.hand.admitted:
 		u.helloReply(m)
 	default:
 		if u.hand != nil {
@@ -233,12 +237,21 @@ func (u *upstream) flushed() {
 
 func (u *upstream) pending() int { return u.nCalls }
 
-// depth is how many calls may be in flight here.
-func (u *upstream) depth() int {
-	if u.hand != nil {
-		return int(u.hand.grant.Calls)
+// room reports whether one more call may be in flight here.
+func (u *upstream) room() bool {
+	if u.doomedFor != "" {
+		return false
 	}
-	return u.pool.cluster.Depth
+	if u.hand != nil {
+		return u.granted()
+	}
+	return u.nCalls < u.pool.cluster.Depth
+}
+
+// aged reports whether the connection is due to be replaced: names are resolved at connect only.
+func (u *upstream) aged() bool {
+	age := u.w.p.cfg.Timeouts.UpstreamAge
+	return age > 0 && u.w.now-u.openedAt >= int64(age)
 }
 
 // stallAfter is how long a multiplexed connection with calls in flight may stay silent: max(2 deadlines, 3 s).
@@ -250,7 +263,7 @@ func (u *upstream) expired(now int64) {
 	u.checkStall(now)
 	t := &u.w.p.cfg.Timeouts
 	switch {
-	case u.hand != nil && !u.hand.granted && u.nCalls > 0:
+	case u.hand != nil && !u.hand.admitted && u.nCalls > 0:
 		if now >= u.hand.deadline {
 			u.w.doom(&u.session, reasonStall)
 			return

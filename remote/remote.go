@@ -14,6 +14,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"math"
 	"slices"
 	"time"
 
@@ -150,6 +151,25 @@ func ParseGranted(body []byte) (Grant, error) {
 		})
 	})
 	return g, err
+}
+
+// GrantValue is the grant as bellhop-grant carries it in replies: calls, bytes and ms, separated by commas.
+func (s *Server) GrantValue() []byte {
+	return fmt.Appendf(nil, "%d,%d,%d", s.Grant.Calls, s.Grant.Bytes, s.Grant.Valid.Milliseconds())
+}
+
+// ParseGrant reads a bellhop-grant value.
+func ParseGrant(v []byte) (Grant, error) {
+	var g Grant
+	var ms int64
+	if _, err := fmt.Sscanf(string(v), "%d,%d,%d", &g.Calls, &g.Bytes, &ms); err != nil {
+		return g, fmt.Errorf("grant %q: want calls,bytes,ms: %w", v, err)
+	}
+	if g.Calls < 0 || g.Bytes < 0 || ms < 0 || ms > math.MaxInt32 {
+		return g, fmt.Errorf("grant %q: a number is out of range", v)
+	}
+	g.Valid = time.Duration(ms) * time.Millisecond
+	return g, nil
 }
 
 func parseHello(body []byte) (Hello, error) {

@@ -9,6 +9,7 @@ package cluster
 
 import (
 	"fmt"
+	"net"
 	"sync/atomic"
 	"time"
 
@@ -108,7 +109,20 @@ type Defaults struct {
 const muxDepth = 1024
 
 // Locality says where this proxy runs, for the order same host → same zone → the rest.
-type Locality struct{ Host, Zone string }
+type Locality struct {
+	Host, Zone string
+	// Local reports whether the host part of an endpoint's address is this host: an address of one of its interfaces.
+	// nil: only Host and unix sockets tell.
+	Local func(host string) bool
+}
+
+func (l Locality) sameHost(e *Endpoint) bool {
+	if e.Network == "unix" || e.Host != "" && e.Host == l.Host {
+		return true
+	}
+	host, _, err := net.SplitHostPort(e.Addr)
+	return err == nil && e.Host == "" && l.Local != nil && l.Local(host)
+}
 
 // New compiles one service. reuse returns the endpoint of an earlier table that is the same instance, or nil.
 func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(*Endpoint) *Endpoint) (*Cluster, error) {
@@ -171,7 +185,7 @@ func (c *Cluster) tier(loc Locality) {
 	var tiers [3][]*Endpoint
 	for _, e := range c.all {
 		switch {
-		case e.Network == "unix" || e.Host != "" && e.Host == loc.Host:
+		case loc.sameHost(e):
 			tiers[0] = append(tiers[0], e)
 		case e.Zone != "" && e.Zone == loc.Zone:
 			tiers[1] = append(tiers[1], e)
