@@ -24,6 +24,7 @@ type Transport struct {
 	out  []byte // the message that is being written
 	cn   *conn
 	in   *bufio.Reader
+	last error // how the reply ended that is not there any more
 	open bool
 }
 
@@ -44,7 +45,7 @@ func (t *Transport) IsOpen() bool { return t.open }
 // Close gives the connection up; what was written and not flushed is dropped.
 func (t *Transport) Close() error {
 	t.drop()
-	t.out, t.open = nil, false
+	t.out, t.last, t.open = nil, nil, false
 	return nil
 }
 
@@ -76,7 +77,7 @@ func (t *Transport) Flush(ctx context.Context) error {
 		return nil
 	}
 	msg := t.out
-	t.out = t.out[:0]
+	t.out, t.last = t.out[:0], nil
 	at, ok := ctx.Deadline()
 	if !ok {
 		at = time.Now().Add(t.c.opts.Timeout)
@@ -158,6 +159,9 @@ func (t *Transport) fail() {
 
 // Read reads from the reply.
 func (t *Transport) Read(p []byte) (int, error) {
+	if t.cn == nil && t.last != nil {
+		return 0, t.last // Thrift's protocols read again after a timeout, until their context agrees
+	}
 	if t.cn == nil {
 		return 0, &Error{Class: ClassLost, Cause: errors.New("read without a call")}
 	}
@@ -173,7 +177,8 @@ func (t *Transport) Read(p []byte) (int, error) {
 		e.Cause = errEOF
 	}
 	t.fail()
-	return 0, t.ended(e)
+	t.last = t.ended(e)
+	return 0, t.last
 }
 
 // RemainingBytes is unknown, as on every socket.
