@@ -28,6 +28,7 @@ func TestDetect(t *testing.T) {
 		{"dapeng with sequence 24: passes OSP's test too", "0000004f 02 01 01 00000018 0b0001", Dapeng, 14},
 		{"framed lax", "00000018 00000004 6563686f 01", FramedLax, 13},
 		{"framed lax, the longest name that is waited for", "00000050 00000037" + strings.Repeat("61", 0x37) + "04", FramedLax, 64},
+		{"framed lax, one byte more", "00000050 00000038" + strings.Repeat("61", 0x38) + "04", FramedLax, 64},
 		{"framed lax, a longer name", long, FramedLax, 64},
 		{"POST", "504f535420", HTTP, 5},
 		{"GET", "474554202f", HTTP, 4},

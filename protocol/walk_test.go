@@ -132,6 +132,7 @@ func deep(p Payload, depth int, inner []byte) []byte {
 
 func TestDepth(t *testing.T) {
 	list := map[Payload][]byte{Binary: {binList, 0, 1, binI32, 0, 0, 0, 0}, Compact: {1<<4 | cmpList, cmpI32}}
+	bytesList := map[Payload][]byte{Binary: {binList, 0, 1, binByte, 0, 0, 0, 1, 7}, Compact: {1<<4 | cmpList, 1<<4 | cmpByte, 7}}
 	for _, p := range []Payload{Binary, Compact} {
 		to := Binary + Compact - p
 		var w Walker
@@ -139,7 +140,7 @@ func TestDepth(t *testing.T) {
 			depth int
 			inner []byte
 			ok    bool
-		}{{64, nil, true}, {65, nil, false}, {63, list[p], true}, {64, list[p], false}, {100000, nil, false}} {
+		}{{64, nil, true}, {65, nil, false}, {63, list[p], true}, {64, list[p], false}, {63, bytesList[p], true}, {64, bytesList[p], false}, {100000, nil, false}} {
 			b := deep(p, c.depth, c.inner)
 			if err := WalkExact(p, b, &w); (err == nil) != c.ok || err != nil && err != error(errDepth) {
 				t.Errorf("%v: depth %d with %x: %v", p, c.depth, c.inner, err)

@@ -3,9 +3,12 @@ package thrift
 import (
 	"bytes"
 	"encoding/hex"
+	"errors"
 	"strings"
 	"testing"
 	"time"
+
+	apache "github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/protocol/codectest"
@@ -192,5 +195,72 @@ func TestPrefix(t *testing.T) {
 	raw = bytes.Replace(raw, []byte("\x05other"), []byte("\x05route"), 1)
 	if got := decoded(t, protocol.THeader, raw); string(got.Service) != "route" || string(got.Method) != "echo" || !got.Prefixed {
 		t.Errorf("service %q, method %q", got.Service, got.Method)
+	}
+}
+
+// The caller's type may be changed on the way: a method that is declared oneway, called by a framing that has none.
+func TestTypeIsWritten(t *testing.T) {
+	for _, name := range []string{"framed-strict", "framed-lax"} {
+		m := decoded(t, protocol.FramedBinary, golden(t, name))
+		m.Type = protocol.MessageCall + protocol.MessageOneway - m.Type
+		if got := decoded(t, protocol.FramedBinary, call(t, m, m.Wire)); got.Type != m.Type || got.MsgSeq != 0x0a0b0c0d {
+			t.Errorf("%s: type %d, sequence %x", name, got.Type, got.MsgSeq)
+		}
+	}
+}
+
+// Many entries: the count takes two bytes.
+func TestManyEntries(t *testing.T) {
+	for _, n := range []int{127, 128, 300} {
+		m := decoded(t, protocol.FramedBinary, golden(t, "framed-strict"))
+		for i := range n {
+			m.Info = append(m.Info, protocol.KV{Key: []byte{byte(i), byte(i >> 8)}, Value: []byte("v")})
+		}
+		for _, f := range []protocol.Framing{protocol.THeader, protocol.TTHeader} {
+			got := decoded(t, f, call(t, m, protocol.Wire{Framing: f}))
+			if len(got.Info) != n {
+				t.Errorf("%v: %d of %d entries", f, len(got.Info), n)
+			}
+			for i := range got.Info {
+				if !bytes.Equal(got.Info[i].Key, m.Info[i].Key) {
+					t.Fatalf("%v: entry %d is %x", f, i, got.Info[i].Key)
+				}
+			}
+		}
+		m.Info = append(m.Info, protocol.KV{Key: []byte("big"), Value: make([]byte, protocol.MaxHeader)})
+		for _, f := range []protocol.Framing{protocol.THeader, protocol.TTHeader} {
+			out, err := codec(t, f).AppendCall([]byte("x"), m, protocol.Wire{Framing: f}, 1, new(protocol.Scratch))
+			var e *protocol.Error
+			if !errors.As(err, &e) || e.Code != protocol.CodeTooLarge || string(out) != "x" {
+				t.Errorf("%v: a header above 64 KiB: %d bytes, %v", f, len(out), err)
+			}
+		}
+	}
+}
+
+// A TTHeader's log id is its trace when there is no span, its IDL name its service when there is no other.
+func TestTTHeaderSeconds(t *testing.T) {
+	msg := unhex(t, "80010001 00000004 6563686f 00000003 00")
+	m := decoded(t, protocol.TTHeader, headed(magicTTHeader, unhex(t, "00 00 10 0001 0002 0002 3939 01 0001 0003 69736e 0001 73"), msg))
+	if string(m.Trace) != "99" || string(m.Service) != "s" || len(m.Info) != 0 {
+		t.Errorf("trace %q, service %q, entries %s", m.Trace, m.Service, m.Info)
+	}
+}
+
+// One caller's large payload does not stay in a worker's scratch space.
+func TestScratchShrinks(t *testing.T) {
+	var s protocol.Scratch
+	var m protocol.Message
+	w := protocol.Wire{Framing: protocol.THeader, Payload: protocol.Binary, Zlib: true}
+	for _, size := range []int{4 << 20, 10} {
+		if err := (theader{}).Decode(apacheFrame(t, w, "echo", apache.CALL, 1, oneString(size), nil), &m, &s); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := (theader{}).AppendCall(nil, &m, w, 1, &s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := cap(s.Inflated) + cap(flateOf(&s).msg); n > keepInflated {
+		t.Errorf("%d bytes are held", n)
 	}
 }

@@ -24,11 +24,9 @@ func splitUnframed(sc *protocol.Scan, buf []byte, max int, p protocol.Payload) (
 			return 0, waitFor(sc, need, max)
 		}
 		sc.Pos, sc.Part = h.body, partBody
-		if sc.Walk != nil {
-			sc.Walk.Reset()
-		}
 	}
-	// A message that is there as a whole needs no walker that outlives this call.
+	// A message that is there as a whole needs no walker that outlives this call. A walker that does is done with the last
+	// message, so it begins anew.
 	w := sc.Walk
 	var local protocol.Walker
 	if w == nil {
