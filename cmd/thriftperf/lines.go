@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// Making, losing and sweeping the generator's connections.
+
+const (
+	dialTimeout = time.Second
+	sweepEvery  = 100 * time.Millisecond
+)
+
+// dialled is a connection that was made for a line, or not.
+type dialled struct {
+	id  int32
+	fd  int
+	err error
+}
+
+// connect opens every line. The error is the first one: a load that cannot begin says why.
+func (g *generator) connect(ctx context.Context) error {
+	for i := range g.o.connections {
+		l := &line{slots: make([]slot, g.o.depth)}
+		l.id, l.codec = int32(i), g.codec
+		g.lines = append(g.lines, l)
+		d := g.dial(ctx, l.id)
+		if d.err != nil {
+			return fmt.Errorf("connection %d of %d: %w", i+1, g.o.connections, d.err)
+		}
+		if err := g.opened(l, d.fd); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dial connects. Safe for concurrent use.
+func (g *generator) dial(ctx context.Context, id int32) dialled {
+	d := net.Dialer{Timeout: dialTimeout}
+	c, err := d.DialContext(ctx, g.target.network, g.target.addr)
+	if err != nil {
+		return dialled{id: id, err: err}
+	}
+	fd, err := takeFD(c)
+	return dialled{id: id, fd: fd, err: err}
+}
+
+func (g *generator) opened(l *line, fd int) error {
+	l.fd, l.up, l.events = fd, true, 0
+	l.in, l.out, l.sent, l.dirty = l.in[:0], l.out[:0], 0, false
+	l.scan.Reset()
+	l.free = l.free[:0]
+	for i := range l.slots {
+		l.slots[i].seq = 0
+		l.free = append(l.free, int32(i))
+		if g.o.rate != 0 {
+			g.idle = append(g.idle, l)
+		}
+	}
+	return l.listen(g.poll, unix.EPOLLIN)
+}
+
+// end closes a line that has an error; its calls are lost, and it is dialled again.
+func (g *generator) end(l *line, err error) {
+	if err == nil || !l.up {
+		return
+	}
+	l.up = false
+	_ = unix.Close(l.fd)
+	lost := int64(0)
+	for i := range l.slots {
+		if l.slots[i].seq != 0 {
+			l.slots[i].seq = 0
+			lost++
+		}
+	}
+	g.inFlight -= int(lost)
+	kind := "lost"
+	switch {
+	case errors.Is(err, errTimeout):
+		kind = "timeout"
+	case errors.Is(err, errStray):
+		kind = "stray"
+	}
+	if g.counts() {
+		g.res.fail(kind, err, lost)
+		g.res.reconnects++
+	}
+	if !g.stopped {
+		go func() { g.dialled <- g.dial(context.Background(), l.id) }()
+	}
+}
+
+var errTimeout = errors.New("no reply in time")
+
+// sweep looks after what the loop does not see by itself.
+func (g *generator) sweep() {
+	late := g.now() - g.o.timeout
+	for _, l := range g.lines {
+		if !l.up {
+			continue
+		}
+		for i := range l.slots {
+			if s := &l.slots[i]; s.seq != 0 && s.start < late {
+				g.end(l, errTimeout)
+				break
+			}
+		}
+	}
+	for {
+		select {
+		case d := <-g.dialled:
+			g.redialled(d)
+		default:
+			return
+		}
+	}
+}
+
+// redialled takes a new connection, or tries again.
+func (g *generator) redialled(d dialled) {
+	l := g.lines[d.id]
+	switch {
+	case d.err == nil && g.stopped:
+		_ = unix.Close(d.fd)
+	case d.err == nil:
+		if err := g.opened(l, d.fd); err != nil {
+			g.end(l, err)
+		} else if g.o.rate == 0 {
+			g.fillLine(l)
+		}
+	case !g.stopped:
+		g.res.fail("connect", d.err, 0)
+		time.AfterFunc(sweepEvery, func() { g.dialled <- g.dial(context.Background(), d.id) })
+	}
+}
+
+// tickers starts the timers of the loop.
+func (g *generator) tickers() (err error) {
+	if g.timers[0], err = ticker(sweepEvery); err != nil {
+		return err
+	}
+	if err = g.poll.watch(g.timers[0], sweepTick, unix.EPOLLIN); err != nil || g.o.rate == 0 {
+		return err
+	}
+	every := time.Duration(float64(time.Second) / g.o.rate)
+	if g.timers[1], err = ticker(min(max(every, 100*time.Microsecond), sweepEvery)); err != nil {
+		return err
+	}
+	return g.poll.watch(g.timers[1], paceTick, unix.EPOLLIN)
+}
+
+func (g *generator) drainTick(fd int) {
+	var b [8]byte
+	_, _ = rawRead(fd, b[:])
+}
+
+func (g *generator) close() {
+	for _, l := range g.lines {
+		if l.up {
+			_ = unix.Close(l.fd)
+		}
+	}
+	for _, fd := range g.timers {
+		if fd > 0 {
+			_ = unix.Close(fd)
+		}
+	}
+	g.poll.close()
+}

@@ -1,0 +1,220 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/term"
+)
+
+// results are what a load counts while it is measured.
+type results struct {
+	calls      int64
+	failed     map[string]int64 // by kind
+	first      map[string]string
+	reconnects int64
+	notStarted int64
+	elapsed    time.Duration
+	self       time.Duration   // CPU
+	procs      []time.Duration // CPU of --cpu-of
+	err        error
+}
+
+// fail counts n failed calls of a kind and remembers what the first of the kind was.
+func (r *results) fail(kind string, err error, n int64) {
+	if r.first == nil {
+		r.first = map[string]string{}
+	}
+	if _, ok := r.first[kind]; !ok {
+		r.first[kind] = err.Error()
+	}
+	r.failed[kind] += n
+}
+
+// report is the printed form; units are in the names.
+type report struct {
+	Target         string            `json:"target"`
+	Framing        string            `json:"framing"`
+	Connections    int               `json:"connections"`
+	Depth          int               `json:"depth"`
+	Size           int               `json:"size_bytes"`
+	Rate           float64           `json:"rate_per_second,omitempty"`
+	Seconds        float64           `json:"seconds"`
+	Calls          int64             `json:"calls"`
+	CallsPerSecond float64           `json:"calls_per_second"`
+	Failed         map[string]int64  `json:"failed"`
+	FirstError     map[string]string `json:"first_error,omitempty"`
+	Reconnects     int64             `json:"reconnects"`
+	NotStarted     int64             `json:"not_started,omitempty"` // open loop: due, and no slot was free until the end
+	Latency        latency           `json:"latency_us"`
+	CPU            usage             `json:"cpu"`
+	Processes      []usage           `json:"processes,omitempty"`
+}
+
+type latency struct {
+	Mean float64 `json:"mean"`
+	P50  int64   `json:"p50"`
+	P90  int64   `json:"p90"`
+	P99  int64   `json:"p99"`
+	P999 int64   `json:"p999"`
+	Max  int64   `json:"max"`
+}
+
+// usage is the CPU time of a process in the measured time.
+type usage struct {
+	PID       int     `json:"pid"`
+	PerCallUS float64 `json:"us_per_call"`
+	Cores     float64 `json:"cores"`
+}
+
+func runLoad(ctx context.Context, o loadOptions, out, progress io.Writer) error {
+	g, err := newGenerator(o)
+	if err != nil {
+		return err
+	}
+	onTick := func() {}
+	if f, ok := progress.(*os.File); ok && !o.json && term.IsTerminal(int(f.Fd())) {
+		onTick = g.progress(f)
+	}
+	if err := g.run(ctx, onTick); err != nil {
+		return err
+	}
+	r := g.report()
+	if o.json {
+		err = json.NewEncoder(out).Encode(r)
+	} else {
+		r.print(out)
+	}
+	if len(r.Failed) > 0 {
+		err = errors.Join(err, fmt.Errorf("calls failed: %v", r.Failed))
+	}
+	return err
+}
+
+// progress returns a function that keeps one line of a terminal up to date.
+func (g *generator) progress(w io.Writer) func() {
+	last, before := g.now(), int64(0)
+	return func() {
+		now := g.now()
+		if now-last < time.Second || !g.measured {
+			return
+		}
+		_, _ = fmt.Fprintf(w, "\r\033[K%3.0f s  %9.0f calls/s  p99 %6d µs  in flight %d  failed %v",
+			(now - g.begin).Seconds(), float64(g.res.calls-before)/(now-last).Seconds(), g.hist.ValueAtQuantile(99), g.inFlight, g.res.failed)
+		last, before = now, g.res.calls
+		if g.stopped {
+			_, _ = fmt.Fprintln(w)
+		}
+	}
+}
+
+func (g *generator) startMeasuring(now time.Duration) {
+	g.measured = true
+	g.res.elapsed = -now
+	g.res.self = -selfCPU()
+	for _, pid := range g.o.cpuOf {
+		d, err := processCPU(pid)
+		g.res.err = errors.Join(g.res.err, err)
+		g.res.procs = append(g.res.procs, -d)
+	}
+}
+
+func (g *generator) stopMeasuring(now time.Duration) {
+	g.stopped = true
+	if !g.measured { // ended while it warmed up
+		g.res.err = errors.New("ended before anything was measured")
+		return
+	}
+	g.res.elapsed += now
+	if g.o.rate != 0 {
+		g.res.notStarted = int64((now-g.begin).Seconds()*g.o.rate) - g.started
+	}
+	g.res.self += selfCPU()
+	for i, pid := range g.o.cpuOf {
+		d, err := processCPU(pid)
+		g.res.err = errors.Join(g.res.err, err)
+		g.res.procs[i] += d
+	}
+}
+
+func selfCPU() time.Duration {
+	var ru syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &ru); err != nil {
+		return 0
+	}
+	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
+}
+
+// clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on every Linux.
+const clockTick = 10 * time.Millisecond
+
+// processCPU reads utime and stime, fields 14 and 15 of proc(5)'s stat; field 2 is a name that may hold blanks.
+func processCPU(pid int) (time.Duration, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
+	if err != nil {
+		return 0, err
+	}
+	_, rest, _ := strings.Cut(string(b[max(0, slices.Index(b, '(')):]), ") ")
+	fields := strings.Fields(rest)
+	if len(fields) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat: %d fields behind the name", pid, len(fields))
+	}
+	user, err1 := strconv.ParseInt(fields[11], 10, 64)
+	system, err2 := strconv.ParseInt(fields[12], 10, 64)
+	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+}
+
+func (g *generator) report() *report {
+	o, seconds := g.o, g.res.elapsed.Seconds()
+	r := &report{
+		Target: g.target.String(), Framing: o.framing, Connections: o.connections, Depth: o.depth, Size: o.size, Rate: o.rate,
+		Seconds: seconds, Calls: g.res.calls, CallsPerSecond: float64(g.res.calls) / seconds,
+		Failed: g.res.failed, FirstError: g.res.first, Reconnects: g.res.reconnects, NotStarted: g.res.notStarted, Latency: quantiles(g.hist),
+	}
+	of := func(pid int, d time.Duration) usage {
+		return usage{PID: pid, PerCallUS: float64(d.Microseconds()) / float64(max(1, g.res.calls)), Cores: d.Seconds() / seconds}
+	}
+	r.CPU = of(os.Getpid(), g.res.self)
+	for i, d := range g.res.procs {
+		r.Processes = append(r.Processes, of(o.cpuOf[i], d))
+	}
+	return r
+}
+
+func quantiles(h *hdrhistogram.Histogram) latency {
+	return latency{
+		Mean: h.Mean(), P50: h.ValueAtQuantile(50), P90: h.ValueAtQuantile(90), P99: h.ValueAtQuantile(99),
+		P999: h.ValueAtQuantile(99.9), Max: h.Max(),
+	}
+}
+
+func (r *report) print(w io.Writer) {
+	loop := "closed loop"
+	if r.Rate > 0 {
+		loop = fmt.Sprintf("open loop, %.0f calls/s asked for", r.Rate)
+	}
+	_, _ = fmt.Fprintf(w, "%s  %s  %d connections × %d  %d bytes  %s\n", r.Target, r.Framing, r.Connections, r.Depth, r.Size, loop)
+	_, _ = fmt.Fprintf(w, "%d calls in %.1f s: %.0f calls/s\n", r.Calls, r.Seconds, r.CallsPerSecond)
+	_, _ = fmt.Fprintf(w, "latency µs: mean %.0f  p50 %d  p90 %d  p99 %d  p99.9 %d  max %d\n",
+		r.Latency.Mean, r.Latency.P50, r.Latency.P90, r.Latency.P99, r.Latency.P999, r.Latency.Max)
+	_, _ = fmt.Fprintf(w, "CPU of the generator: %.2f µs a call, %.2f cores\n", r.CPU.PerCallUS, r.CPU.Cores)
+	for _, p := range r.Processes {
+		_, _ = fmt.Fprintf(w, "CPU of process %d: %.2f µs a call, %.2f cores\n", p.PID, p.PerCallUS, p.Cores)
+	}
+	if r.NotStarted > 0 {
+		_, _ = fmt.Fprintf(w, "%d calls were due and never started: more connections or depth, or a lower rate\n", r.NotStarted)
+	}
+	for kind, n := range r.Failed {
+		_, _ = fmt.Fprintf(w, "failed, %s: %d, the first: %s\n", kind, n, r.FirstError[kind])
+	}
+}

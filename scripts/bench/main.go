@@ -1,0 +1,99 @@
+// Command bench measures what a call costs bellhop in CPU time, as a ratio to what it costs HAProxy in TCP mode in the
+// same run: `make bench-quick`. It must never judge by absolute numbers: machines differ, and change while they run.
+//
+//	thriftperf load ─► haproxy ─────────────────────► thriftperf serve     rounds in turn, over tcp and over unix
+//	                └► bellhop (multiplexed, exclusive) ─┘                 sockets on both sides
+//
+// The last line is the ratios as key=value. The exit code tells whether a measurement could be made, not whether a
+// target was met; --strict makes it tell both.
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+	"time"
+)
+
+type options struct {
+	rounds   int
+	duration time.Duration
+	raw      string
+	profile  string
+	strict   bool
+}
+
+func main() {
+	o := options{}
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds, each of which measures every path once")
+	flag.DurationVar(&o.duration, "duration", 2*time.Second, "of one measurement")
+	flag.StringVar(&o.raw, "raw", "docs/bench/raw", "folder for the raw results")
+	flag.StringVar(&o.profile, "profile", "", "folder for a CPU profile of bellhop on each path, taken in an extra round")
+	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a target was not met")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	missed, err := run(ctx, o)
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench-quick:", err)
+		os.Exit(2)
+	}
+	if o.strict && missed > 0 {
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, o options) (missed int, err error) {
+	begun := time.Now()
+	rig, err := newRig(ctx)
+	defer rig.stop()
+	if err != nil {
+		return 0, err
+	}
+	var all []result
+	for round := range o.rounds {
+		for _, p := range rig.paths {
+			r, err := rig.measure(p, o.duration)
+			if err != nil {
+				return 0, fmt.Errorf("%s: %w", p.name, err)
+			}
+			r.Round = round + 1
+			all = append(all, r)
+		}
+	}
+	allocs := map[string]float64{}
+	for _, p := range rig.paths {
+		if p.mode == "" || p.network != "tcp" {
+			continue
+		}
+		if allocs[p.mode], err = rig.allocations(ctx, p); err != nil {
+			return 0, fmt.Errorf("%s: %w", p.name, err)
+		}
+	}
+	if o.profile != "" {
+		if err := rig.profiles(ctx, o.profile); err != nil {
+			return 0, err
+		}
+	}
+	if err := save(o.raw, all, allocs); err != nil {
+		return 0, err
+	}
+	return report(os.Stdout, rig.paths, all, allocs, time.Since(begun)), nil
+}
+
+// save keeps every measurement as it was made.
+func save(dir string, all []result, allocs map[string]float64) error {
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	b, err := json.MarshalIndent(map[string]any{"rounds": all, "allocs_per_call": allocs}, "", "  ")
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(filepath.Join(dir, "quick-"+time.Now().UTC().Format("20060102T150405Z")+".json"), b, 0o644)
+}

@@ -1,0 +1,60 @@
+package prove
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// Table is the printed proof: figure, target, measured, ok.
+type Table struct {
+	name string
+	rows [][4]string
+	bad  int
+	good int
+}
+
+// NewTable returns an empty table of the proof `make NAME`.
+func NewTable(name string) *Table { return &Table{name: name} }
+
+// Add notes a figure that has a target.
+func (t *Table) Add(figure, target, measured string, ok bool) {
+	word := "ok"
+	if ok {
+		t.good++
+	} else {
+		t.bad++
+		word = "FAILED"
+	}
+	t.rows = append(t.rows, [4]string{figure, target, measured, word})
+}
+
+// Note adds a figure that has none.
+func (t *Table) Note(figure, measured string) {
+	t.rows = append(t.rows, [4]string{figure, "–", measured, "–"})
+}
+
+// Finish prints the table and its last line, and returns the exit code.
+func (t *Table) Finish(w io.Writer) int {
+	rows := append([][4]string{{"figure", "target", "measured", "ok"}}, t.rows...)
+	printed := make([][]string, len(rows))
+	for i := range rows {
+		printed[i] = rows[i][:]
+	}
+	Columns(w, printed)
+	_, _ = fmt.Fprintf(w, "%s: %d passed, %d failed\n", t.name, t.good, t.bad)
+	if t.bad > 0 || t.good == 0 {
+		return 1
+	}
+	return 0
+}
+
+// Columns prints rows in columns.
+func Columns(w io.Writer, rows [][]string) {
+	tw := tabwriter.NewWriter(w, 0, 0, 3, ' ', 0)
+	for _, r := range rows {
+		_, _ = fmt.Fprintln(tw, "  "+strings.Join(r, "\t"))
+	}
+	_ = tw.Flush()
+}
