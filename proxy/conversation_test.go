@@ -263,7 +263,9 @@ func (k *talk) connect(ok bool, name string) error {
 func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 	switch verb {
 	case "calls", "oneway":
-		c.bring(callFrame(args, verb == "oneway"))
+		c.bring(callFrame(args, verb == "oneway", args[1:]))
+	case "oneway-call": // two frames in one read
+		c.bring(append(callFrame(args[:1], true, args[2:]), callFrame(args[1:2], false, args[2:])...))
 	case "sends":
 		b, err := hex.DecodeString(strings.Join(args, ""))
 		if err != nil {
@@ -308,14 +310,14 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 	return nil
 }
 
-// callFrame makes "SEQ NAME TEXT" into a framed strict-binary message.
-func callFrame(args []string, oneway bool) []byte {
-	seq, _ := strconv.Atoi(args[0]) //nolint:errcheck // a wrong number shows as a wrong sequence
+// callFrame makes "SEQ" and "NAME TEXT" into a framed strict-binary message.
+func callFrame(seqWord []string, oneway bool, args []string) []byte {
+	seq, _ := strconv.Atoi(seqWord[0]) //nolint:errcheck // a wrong number shows as a wrong sequence
 	typ := thrift.CALL
 	if oneway {
 		typ = thrift.ONEWAY
 	}
-	return frame(args[1], typ, int32(seq), 1, strings.Join(args[2:], " "))
+	return frame(args[0], typ, int32(seq), 1, strings.Join(args[1:], " "))
 }
 
 func frame(name string, typ thrift.TMessageType, seq int32, field int16, text string) []byte {

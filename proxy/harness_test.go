@@ -175,11 +175,9 @@ func (c *fakeConn) bring(b []byte) {
 	c.r.settle()
 }
 
-// drop is the peer's close.
+// drop is the peer's close: like gnet, it calls OnClose and nothing after it.
 func (c *fakeConn) drop() {
 	c.close(io.EOF)
-	c.r.w.begin()
-	c.r.w.end()
 	c.r.settle()
 }
 

@@ -201,15 +201,26 @@ func (w *worker) recovered(c gnet.Conn) {
 	}
 }
 
-// OnClose is the end of a connection, whoever ended it. It may be called from inside Write. Loop only.
+// OnClose is the end of a connection, whoever ended it. It may be called from inside Write or closeDoomed, and so in
+// the middle of a batch; a peer's close is a batch of its own: the faults that it causes have to be written. Loop only.
 func (w *worker) OnClose(c gnet.Conn, err error) gnet.Action {
+	inside := w.inBatch
+	w.begin()
+	w.ended(c, err)
+	if !inside {
+		w.end()
+	}
+	return gnet.None
+}
+
+func (w *worker) ended(c gnet.Conn, err error) {
+	defer w.recovered(c)
 	switch s := c.Context().(type) {
 	case *downstream:
 		s.closed(err)
 	case *upstream:
 		s.closed(err)
 	}
-	return gnet.None
 }
 
 // begin opens a batch: the clock and the table are fresh once a batch.
@@ -228,16 +239,21 @@ func (w *worker) begin() {
 // end closes what was doomed, and writes at once when little is under way; else the flush waits for the end of this
 // poll round, so that one write a peer carries what several connections brought.
 func (w *worker) end() {
-	w.resume()
-	w.closeDoomed()
-	if len(w.dirty) > 0 && !w.flushPending {
-		if w.calls.active <= 2 {
-			w.flush()
-			w.closeDoomed()
-		} else {
-			w.flushPending = true
-			w.wake()
+	for {
+		w.resume()
+		w.closeDoomed()
+		if len(w.ready) > 0 { // what was closed had a frame wait
+			continue
 		}
+		if len(w.dirty) == 0 || w.flushPending {
+			break
+		}
+		if w.calls.active > 2 {
+			w.flushPending = true
+			w.signal()
+			break
+		}
+		w.flush() // may end calls and connections: look again
 	}
 	if !w.flushPending {
 		w.inBatch = false
@@ -277,9 +293,14 @@ func (w *worker) resume() {
 		w.ready = w.ready[:len(w.ready)-1]
 		d.waiting = false
 		if d.conn != nil && d.doomedFor == "" {
-			d.proceed()
+			w.proceed(d)
 		}
 	}
+}
+
+func (w *worker) proceed(d *downstream) {
+	defer w.recovered(d.conn)
+	d.proceed()
 }
 
 // doom has a connection closed at the end of this batch. Loop only.
