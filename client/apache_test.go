@@ -190,7 +190,7 @@ func TestTransportClasses(t *testing.T) {
 		_ = tr.Open()
 		tc, _ := generated(tr)
 		w.servers["local"].set(mode)
-		ctx, cancel := context.WithTimeout(context.Background(), 100*time.Millisecond)
+		ctx, cancel := context.WithTimeout(context.Background(), 500*time.Millisecond)
 		_, err := tc.Call(ctx, "where", &text{id: 1}, &text{})
 		cancel()
 		if ClassOf(err) != want {

@@ -52,11 +52,12 @@ type step struct {
 	Seconds    float64   `json:"seconds"`
 }
 
-// quick are the rule's times for tests that are in a hurry. The heartbeat keeps its time: a slow machine must not make
-// a live proxy look dead.
+// quick are the rule's times for tests that are in a hurry. The heartbeat has more time than the rule gives it: a slow
+// machine must not make a live proxy look dead.
 var quick = func() tune {
 	t := standard
 	t.hold, t.probe, t.probeMax, t.look = 100*time.Millisecond, 10*time.Millisecond, 20*time.Millisecond, 50*time.Millisecond
+	t.heartbeat = 400 * time.Millisecond
 	t.back, t.backMax = 20*time.Millisecond, 100*time.Millisecond
 	return t
 }()
@@ -253,7 +254,7 @@ func (w *world) stepCall(s step) error {
 
 // stepAwait calls until the answer is the wanted one. Every call before it has to succeed too.
 func (w *world) stepAwait(s step) error {
-	for end := time.Now().Add(ms(s.TimeoutMS, 10000)); ; {
+	for end := time.Now().Add(ms(s.TimeoutMS, 30000)); ; {
 		got, err := w.call(false, 5*time.Second)
 		if got == s.Want {
 			return nil

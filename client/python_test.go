@@ -17,7 +17,7 @@ func TestPython(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, python, "-W", "error", "-B", "-m", "unittest", "discover", "-s", "tests", "-t", ".")
+	cmd := exec.CommandContext(ctx, python, "-W", "error::ResourceWarning", "-B", "-m", "unittest", "discover", "-s", "tests", "-t", ".")
 	cmd.Dir = "python"
 	out, err := cmd.CombinedOutput()
 	if err != nil {

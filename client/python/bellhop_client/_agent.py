@@ -59,7 +59,7 @@ class Agent:
         self._lock = threading.Lock()
         self._reader = Reader(self.path, time.monotonic, time.time)
         self._rule = Rule(self.tune, caller_hash(self._source), self._switched)
-        self._probe = None        # (socket, since, written) of a probe under way
+        self._probe = None        # [socket, whether it was written, last looked at, waited] of a probe under way
         self._next_probe = 0.0
         self._wait = self.tune.probe
         self._generation = None
@@ -174,7 +174,7 @@ class Agent:
                 if code == 0:
                     s.send(HEARTBEAT)
                 if code in (0, errno.EINPROGRESS):
-                    self._probe = (s, now, code == 0)
+                    self._probe = [s, code == 0, now, 0.0]
                     return
             except OSError:
                 pass
@@ -183,14 +183,17 @@ class Agent:
         self._probed(now, False)
 
     def _finish_probe(self, now):
-        s, since, written = self._probe
+        s, written, looked, _ = self._probe
+        # Calls may be rare, and this process may have stood still: a long gap says little about the other side.
+        self._probe[3] += min(now - looked, self.tune.heartbeat / 4)
+        self._probe[2] = now
         try:
             if not written:
                 s.send(HEARTBEAT)
-                self._probe = (s, since, True)
+                self._probe[1] = True
             ok = s.recv(5) == HEARTBEAT
         except BlockingIOError:
-            if now - since <= self.tune.heartbeat:
+            if self._probe[3] < self.tune.heartbeat:
                 return
             ok = False
         except OSError:

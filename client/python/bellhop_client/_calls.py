@@ -62,7 +62,7 @@ def _attempt(transport, fn):
         if not _declared(e):
             transport.drop()
         return e
-    except Exception:
+    except BaseException:
         transport.drop()
         raise
 
@@ -76,7 +76,8 @@ def _final(error):
 
 
 def _declared(e):
-    return hasattr(e, "thrift_spec") or type(e).__module__.split(".")[0] != "thrift"
+    """An exception of the IDL, not one of the library's: the call was answered, and the answer read to its end."""
+    return isinstance(e, TException) and type(e).__module__.split(".")[0] not in ("thrift", __package__)
 
 
 class _Client:
@@ -123,12 +124,9 @@ class _Client:
                 return getattr(self._generated, name)(*args, **kwargs)
             try:
                 return call(self._transport, fn, name in self._idempotent, again=self._build)
-            except BellhopError:
-                self._build()
-                raise
-            except TException as e:
-                if not _declared(e) and not isinstance(e, TApplicationException):
-                    self._build()
+            except BaseException as e:
+                if not isinstance(e, TApplicationException) and not _declared(e):
+                    self._build()  # an argument of a wrong type among them
                 raise
         method.__name__ = name
         return method
@@ -137,8 +135,7 @@ class _Client:
         self._header.clear_headers()
         if self._service:
             self._header.set_header(b"service", self._service.encode())
-        left = int(self._transport.timeout * 1000)
-        self._header.set_header(b"timeout", str(max(left, 1)).encode())
+        self._header.set_header(b"timeout", str(max(int(self._transport.left() * 1000), 1)).encode())
 
 
 def _theader(transport, compact):

@@ -57,6 +57,10 @@ class BellhopTransport(TTransportBase):
         """Where the last message went, None before the first."""
         return self._target.endpoint if self._target else None
 
+    def left(self):
+        """Seconds until the deadline of the call that is under way."""
+        return self.timeout if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
+
     def expired(self):
         return self._deadline is not None and time.monotonic() >= self._deadline
 

@@ -170,6 +170,7 @@ def read_text(p, field):
     while True:
         _, kind, number = p.readFieldBegin()
         if kind == TType.STOP:
+            p.readStructEnd()
             return out
         if number == field and kind == TType.STRING:
             out = p.readString()
