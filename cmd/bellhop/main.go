@@ -1,0 +1,104 @@
+// Command bellhop is the node-level shared RPC proxy, its remote tier, and the tools of the person who runs it.
+//
+//	local, remote                    a proxy process: configuration ─► cmd/bellhop/node
+//	status, call, check, version     ask a running one, or the files
+//	demo                             everything on this machine, with an end
+//
+// This package has the flags and the exit codes and nothing else: 0 it went well, 1 it failed, 2 the command line or
+// the configuration is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+)
+
+// version is set by the build.
+var version = "dev"
+
+// The exit codes.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+)
+
+// usageError is an error of the command line or of a configuration.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+func usage(err error) error {
+	if err == nil {
+		return nil
+	}
+	return usageError{err}
+}
+
+// silent is an error that was told already.
+var errTold = errors.New("told already")
+
+func main() { os.Exit(run(os.Args[1:])) }
+
+func run(args []string) int {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM, syscall.SIGINT)
+	defer stop()
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	root := newRoot()
+	root.SetArgs(args)
+	err := root.ExecuteContext(ctx)
+	var ue usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &ue):
+		tell(err)
+		return exitUsage
+	default:
+		tell(err)
+		return exitFailed
+	}
+}
+
+func tell(err error) {
+	if !errors.Is(err, errTold) {
+		fmt.Fprintln(os.Stderr, "bellhop:", err)
+	}
+}
+
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "bellhop",
+		Short: "One proxy per host carries every guest's Thrift and OSP calls",
+		Long: `One proxy per host carries every guest's Thrift and OSP calls.
+
+Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration is wrong.`,
+		Example: `  bellhop local                                   run the proxy of this host, without any configuration
+  bellhop call demo.Greeter hello '{"1":{"str":"bob"}}'
+  bellhop demo                                    see it all on this machine`,
+		SilenceErrors: true, SilenceUsage: true,
+		Version: version,
+	}
+	root.CompletionOptions.HiddenDefaultCmd = true
+	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
+	})
+	root.AddCommand(newLocal(), newRemote())
+	for _, c := range root.Commands() {
+		if args := c.Args; args != nil {
+			c.Args = func(c *cobra.Command, a []string) error {
+				if err := args(c, a); err != nil {
+					return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
+				}
+				return nil
+			}
+		}
+	}
+	return root
+}
