@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 )
@@ -19,6 +21,7 @@ type pool struct {
 	nWaiting   int
 	retired    bool // the endpoint has left the table
 	yield      bool // another worker has calls waiting and no connection
+	notBefore  int64 // a place was given up for another worker: it is not taken back before, worker clock
 	timer      timer
 }
 
@@ -118,6 +121,10 @@ func (p *pool) remove(c *call) {
 
 // grow opens connections for the calls that wait, within the bounds of the endpoint.
 func (p *pool) grow() {
+	if p.conns == 0 && p.w.now < p.notBefore {
+		p.again(p.notBefore)
+		return
+	}
 	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
 		return // backing off: no connect storm
 	}
@@ -141,16 +148,31 @@ func (p *pool) grow() {
 
 // beg asks the other workers for a connection's place when they hold them all, and looks again soon.
 func (p *pool) beg() {
+	if p.timer.slot != 0 {
+		return // has asked, and looks again soon
+	}
 	e := p.endpoint
 	for _, o := range p.w.p.workers {
 		if o != p.w {
 			o.do(func() { o.yield(e) })
 		}
 	}
-	p.w.wheel.arm(&p.timer, p.w.now+begAgain)
+	p.again(p.w.now + begAgain)
 }
 
-const begAgain = int64(5e6) // ns
+func (p *pool) again(due int64) {
+	if p.timer.slot == 0 {
+		p.w.wheel.arm(&p.timer, due)
+	}
+}
+
+// Workers that share too few connections take turns, all in ns: who waits looks every begAgain, who holds one keeps it
+// for keepFor while it has calls, and who gave one up leaves the place to others for leaveFor.
+const (
+	begAgain = int64(4e6)
+	keepFor  = int64(20e6)
+	leaveFor = 3 * begAgain
+)
 
 // yield gives one connection to e up: an idle one now, else the next that becomes free.
 func (w *worker) yield(e *cluster.Endpoint) {
@@ -158,19 +180,19 @@ func (w *worker) yield(e *cluster.Endpoint) {
 	if !ok || p.conns == 0 {
 		return
 	}
-	if n := len(p.idle); n > 0 {
-		u := p.idle[0]
-		p.idle = p.idle[1:]
-		w.doom(&u.session, reasonSurplus)
+	switch {
+	case len(p.idle) > 0:
+		p.notBefore = w.now + leaveFor
+		w.doom(&p.idle[0].session, reasonSurplus)
+		p.forget(p.idle[0])
 		w.closeDoomed()
-		return
-	}
-	if len(p.open) > 0 {
+	case len(p.open) > 0 && w.now >= p.open[0].openedAt+keepFor:
+		p.open[0].yielded = true
 		p.leaving(p.open[0])
 		w.closeDoomed()
-		return
+	default:
+		p.yield = true
 	}
-	p.yield = true
 }
 
 // expired: calls have waited for a place.
@@ -211,9 +233,12 @@ func (p *pool) ready(u *upstream) {
 		p.open = append(p.open, u)
 		p.serve()
 		u.schedule(p.w.now + int64(p.w.p.cfg.Timeouts.UpstreamIdle))
-		return
+	} else {
+		p.free(u)
 	}
-	p.free(u)
+	if p.nWaiting > 0 { // more than were being connected
+		p.grow()
+	}
 }
 
 // serve gives waiting calls to connections while there are both.
@@ -267,11 +292,16 @@ func (p *pool) giveBack(u *upstream) {
 
 // free gives an exclusive connection to the oldest waiting call, or keeps it.
 func (p *pool) free(u *upstream) {
+	turn := p.yield && p.w.now >= u.openedAt+keepFor // another worker's
 	switch {
-	case p.first != nil && !p.yield:
+	case u.left:
+		p.w.doom(&u.session, reasonSurplus)
+	case p.first != nil && !turn:
 		p.sendFirst(u)
-	case p.yield, p.retired, u.aged():
-		p.yield = false
+	case p.yield:
+		p.yield, u.yielded = false, true
+		p.w.doom(&u.session, reasonSurplus)
+	case p.retired, u.aged():
 		p.w.doom(&u.session, reasonSurplus)
 	case len(p.idle) >= p.w.p.cfg.Limits.IdlePerPool:
 		p.w.doom(&u.session, reasonSurplus)
@@ -295,6 +325,9 @@ func (p *pool) leaving(u *upstream) {
 func (p *pool) lost(u *upstream) {
 	p.conns--
 	p.forget(u)
+	if u.yielded {
+		p.notBefore = p.w.now + leaveFor
+	}
 	if p.nWaiting > 0 {
 		p.grow()
 		if p.conns == 0 && p.timer.slot == 0 {
@@ -332,22 +365,24 @@ func (w *worker) retirePools() {
 	for _, e := range w.table.Remotes.Endpoints() {
 		live[e] = struct{}{}
 	}
-	kept := w.pools[:0]
-	for _, p := range w.pools {
+	var gone []*pool
+	w.pools = slices.DeleteFunc(w.pools, func(p *pool) bool {
 		if _, ok := live[p.endpoint]; ok {
-			kept = append(kept, p)
-			continue
+			return false
 		}
+		gone = append(gone, p)
+		return true
+	})
+	for _, p := range gone {
 		p.retired = true
+		p.endpoint.States[w.id].Pool = nil // should the endpoint be called once more, it is by a new pool
+	}
+	for _, p := range gone { // after all are marked: their waiting calls go to pools that stay
 		for _, u := range append(append([]*upstream(nil), p.idle...), p.open...) {
 			if u.nCalls == 0 {
 				w.doom(&u.session, reasonRetired)
 			}
 		}
-		if p.nWaiting > 0 {
-			p.scatter()
-		}
+		p.scatter()
 	}
-	clear(w.pools[len(kept):])
-	w.pools = kept
 }

@@ -24,6 +24,8 @@ type upstream struct {
 	bytes    int64 // of the calls on it
 	idle     bool  // is in pool.idle
 	left     bool  // takes no more calls
+	spoke    bool  // the peer has sent something
+	yielded  bool  // its place is another worker's
 	hand     *handoffState
 	counted  int64
 }
@@ -40,11 +42,11 @@ func (u *upstream) opened(c gnet.Conn) {
 		w.doom(&u.session, reasonRetired)
 		return
 	}
-	u.endpoint.States[w.id].Connected()
 	if u.hand != nil {
 		u.sendHello()
 		return
 	}
+	u.endpoint.States[w.id].Connected()
 	u.pool.ready(u)
 }
 
@@ -62,6 +64,9 @@ func (u *upstream) closed(err error) {
 	w.load.Add(-1)
 	u.endpoint.Conns.Add(-1)
 	u.account()
+	if u.fruitless() {
+		u.endpoint.States[w.id].ConnectFailed(w.now)
+	}
 	u.pool.lost(u)
 	w.stats.closedUp[reason]++
 	w.p.logClose("endpoint", reason, err, u)
@@ -73,6 +78,15 @@ func (u *upstream) closed(err error) {
 	}
 	w.bufs.put(u.out)
 	u.out, u.outAt = nil, 0
+}
+
+// fruitless reports whether the peer closed the connection before it had said anything, as a full or refusing server
+// does: connecting again at once would only do it again.
+func (u *upstream) fruitless() bool {
+	if u.hand != nil && !u.hand.admitted {
+		return true
+	}
+	return u.doomedFor == "" && !u.spoke && u.w.now-u.openedAt < int64(u.w.p.cfg.Timeouts.Connect)
 }
 
 // lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
@@ -174,6 +188,7 @@ func (u *upstream) readable() {
 	if buf == nil || u.doomedFor != "" {
 		return
 	}
+	u.spoke = true
 	w, m, used := u.w, &u.w.msg, 0
 	for used < len(buf) && u.conn != nil && u.doomedFor == "" {
 		n, err := u.codec.Split(&u.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
@@ -212,10 +227,10 @@ func (u *upstream) take(m *protocol.Message) {
 		if u.hand != nil {
 			u.handoffReply(m)
 		}
-		u.w.onReply(u, m)
-		if m.GoingAway {
+		if m.GoingAway { // before the reply frees the connection for the next call
 			u.pool.leaving(u)
 		}
+		u.w.onReply(u, m)
 	}
 }
 
@@ -228,6 +243,9 @@ func (u *upstream) flushed() {
 		next := c.unext
 		if c.oneway && c.end <= u.handed {
 			u.oneways--
+			if u.pool.cluster.Positional { // an answer all the same would be taken for the next call's
+				u.left = true
+			}
 			u.finished(c)
 			u.w.finish(c, protocol.CodeOK)
 		}
