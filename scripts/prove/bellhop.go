@@ -50,7 +50,7 @@ func (b *Bellhop) Prepare() error {
 	}
 	config := fmt.Sprintf("run_dir: %s\nadmin: {listen: \"unix:%s\"}\nregistry: {path: %s}\n%s",
 		filepath.Join(b.Dir, "run"), b.adminSocket(), b.Registry(), b.Config)
-	err := os.MkdirAll(b.Registry(), 0o700)
+	err := os.MkdirAll(b.Registry(), 0o700) // and b.Dir with it
 	if err == nil {
 		err = os.WriteFile(filepath.Join(b.Dir, "bellhop.yaml"), []byte(config), 0o600)
 	}
