@@ -5,12 +5,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 )
 
 // processor is what the compiler generates for `string where(1: string s)`, with what the test wants to know in the
@@ -47,6 +50,16 @@ func (processor) AddToProcessorMap(string, thrift.TProcessorFunction) {}
 // apache runs Apache's own server in one framing and returns a client whose only proxy it is.
 func apache(t *testing.T, p thrift.TProcessor, tf thrift.TTransportFactory, pf thrift.TProtocolFactory) *Client {
 	t.Helper()
+	c, err := New(Options{AddressFile: filepath.Join(t.TempDir(), "none"), Proxy: apacheServer(t, p, tf, pf)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	return c
+}
+
+func apacheServer(t *testing.T, p thrift.TProcessor, tf thrift.TTransportFactory, pf thrift.TProtocolFactory) (addr string) {
+	t.Helper()
 	l, err := thrift.NewTServerSocket("127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
@@ -58,12 +71,7 @@ func apache(t *testing.T, p thrift.TProcessor, tf thrift.TTransportFactory, pf t
 	server.SetForwardHeaders([]string{"service", "caller", "timeout"})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve() }()
-	c, err := New(Options{AddressFile: filepath.Join(t.TempDir(), "none"), Proxy: l.Addr().String()})
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		c.Close()
 		if err := server.Stop(); err != nil {
 			t.Error(err)
 		}
@@ -71,7 +79,94 @@ func apache(t *testing.T, p thrift.TProcessor, tf thrift.TTransportFactory, pf t
 			t.Error(err)
 		}
 	})
-	return c
+	return l.Addr().String()
+}
+
+// tagged answers with its name and, in THeader, one key beside the answer.
+type tagged struct {
+	processor
+	name, key string
+	fault     bool
+}
+
+func (p tagged) Process(ctx context.Context, in, out thrift.TProtocol) (bool, thrift.TException) {
+	name, _, seq, err := in.ReadMessageBegin(ctx)
+	if err != nil {
+		return false, thrift.WrapTException(err)
+	}
+	if err := (&text{id: 1}).Read(ctx, in); err != nil {
+		return false, thrift.WrapTException(err)
+	}
+	if p.key != "" {
+		out.(*thrift.THeaderProtocol).SetWriteHeader(p.key, "true")
+	}
+	if p.fault {
+		_ = out.WriteMessageBegin(ctx, name, thrift.EXCEPTION, seq)
+		_ = thrift.NewTApplicationException(thrift.INTERNAL_ERROR, "draining").Write(ctx, out)
+	} else {
+		_ = out.WriteMessageBegin(ctx, name, thrift.REPLY, seq)
+		_ = (&text{id: 0, s: p.name}).Write(ctx, out)
+	}
+	return true, thrift.WrapTException(out.Flush(ctx))
+}
+
+// headerHost is a client in THeader between two of Apache's servers, by an address file.
+func headerHost(t *testing.T, local, remote tagged, move ...addrfile.Move) (*Client, func() string) {
+	t.Helper()
+	tf, pf := thrift.NewTHeaderTransportFactoryConf(nil, nil), thrift.NewTHeaderProtocolFactoryConf(nil)
+	f := addrfile.File{
+		State:  addrfile.Serving,
+		Local:  []addrfile.Addr{{Net: "tcp", Addr: apacheServer(t, local, tf, pf)}},
+		Remote: []addrfile.Addr{{Net: "tcp", Addr: apacheServer(t, remote, tf, pf)}},
+		Move:   move,
+	}
+	dir := filepath.Join(t.TempDir(), "pub")
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	w, err := addrfile.OpenWriter(dir, addrfile.WriterOptions{Lease: time.Minute})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer w.Close()
+	if _, err := w.Write(f); err != nil {
+		t.Fatal(err)
+	}
+	c, err := newClient(Options{AddressFile: filepath.Join(dir, addrfile.Name), Source: "me"}, quick)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { c.Close() })
+	tc := NewTClient(c, "Case", CallOptions{Framing: THeader, Timeout: 5 * time.Second})
+	return c, func() string {
+		result := &text{}
+		if _, err := tc.Call(context.Background(), "where", &text{id: 1}, result); err != nil {
+			return err.Error()
+		}
+		return result.s
+	}
+}
+
+func TestNotExecutedByKey(t *testing.T) {
+	c, call := headerHost(t, tagged{name: "local", key: keyNotExecuted, fault: true}, tagged{name: "remote"})
+	if got := call(); got != "remote" {
+		t.Errorf("%s, want the remote's answer", got)
+	}
+	if s := c.Stats(); s.ResentNotExecuted != 1 || s.Away {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestSentHome(t *testing.T) {
+	c, call := headerHost(t, tagged{name: "local"}, tagged{name: "remote", key: keyGoHome}, addrfile.Move{Key: "me", TTLMillis: 600000})
+	if got := call(); got != "remote" {
+		t.Fatalf("%s, want the remote: the source was asked to move", got)
+	}
+	// Apache's server echoes no heartbeat, so the probes of local fail here: the rule is asked, not the proxy.
+	v, av := c.look()
+	if v.moved || !av.Moved("me") {
+		t.Errorf("after go-home: moved %v, and the file says %v", v.moved, av.Moved("me"))
+	}
 }
 
 func multiplexed() thrift.TProcessor {
