@@ -233,11 +233,18 @@ func (w *worker) finish(c *call, code protocol.Code) {
 	}
 }
 
-// resubmit offers a call that is provably unsent to another endpoint. frame is what codec decodes; it is kept in c.
+// resubmit offers a call that is provably unsent to another endpoint, of the table in force. frame is what codec decodes;
+// it is kept in c.
 func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 	c.kept, c.keptCodec = append(c.kept[:0], frame...), codec
-	if c.d == nil && !c.oneway {
+	if c.d == nil && (!c.oneway || c.deadline <= w.now) { // nobody waits for it, or it would come too late
 		w.calls.put(c)
+		return
+	}
+	if c.handed {
+		c.cluster = w.table.Remotes
+	} else if c.cluster = w.table.Lookup(c.to.Service); c.cluster == nil {
+		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
 		return
 	}
 	m, err := w.keptMessage(c)

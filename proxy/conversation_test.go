@@ -43,6 +43,7 @@ type talk struct {
 	*rig
 	conns map[string]*fakeConn // callers by name, endpoints by address
 	seen  map[string][]message // calls an endpoint has seen and not answered
+	later *registry.Snapshot   // what "swap" brings
 	rest  map[string][]byte    // bytes written to a connection and not looked at
 }
 
@@ -53,15 +54,14 @@ type message struct {
 }
 
 func play(t *testing.T, file string, a *txtar.Archive) {
-	limits, snap := "", &registry.Snapshot{Services: map[string]*registry.Service{}}
+	limits, snap, next := "", &registry.Snapshot{}, &registry.Snapshot{}
 	var script string
 	for _, f := range a.Files {
 		switch f.Name {
 		case "services":
-			for line := range strings.Lines(string(f.Data)) {
-				s := parseService(t, strings.Fields(line))
-				snap.Services[s.Name] = s
-			}
+			snap.Services = parseServices(t, f.Data)
+		case "services-later":
+			next.Services = parseServices(t, f.Data)
 		case "limits":
 			limits = string(f.Data)
 		case "talk":
@@ -71,6 +71,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 		}
 	}
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}}
+	k.later = next
 	k.rig = newRig(t, func(c *Config) { setLimits(t, c, limits) }, snap)
 	for i, line := range strings.Split(script, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
@@ -121,6 +122,15 @@ func (k *talk) atEnd(t *testing.T) {
 				p.endpoint.Conns.Load(), p.nWaiting, p.endpoint.States[0].Active)
 		}
 	}
+}
+
+func parseServices(t *testing.T, text []byte) map[string]*registry.Service {
+	all := map[string]*registry.Service{}
+	for line := range strings.Lines(string(text)) {
+		s := parseService(t, strings.Fields(line))
+		all[s.Name] = s
+	}
+	return all
 }
 
 func parseService(t *testing.T, words []string) *registry.Service {
@@ -175,6 +185,8 @@ func setLimits(t *testing.T, c *Config, text string) {
 			c.Limits.TotalCalls = number(t, val)
 		case "source_bytes":
 			c.Limits.SourceBytes = int64(number(t, val))
+		case "connects_open":
+			c.Limits.ConnectsOpen = number(t, val)
 		case "max_frame":
 			c.Limits.MaxFrame = number(t, val)
 		default:
@@ -206,6 +218,11 @@ func (k *talk) step(w []string) error {
 		return k.open(w[1], w[2:])
 	case "pass":
 		k.pass(duration(k.t.(*testing.T), w[1]))
+		return nil
+	case "swap":
+		k.setTable(k.later)
+		k.woken = true
+		k.settle()
 		return nil
 	case "connect", "refuse":
 		return k.connect(w[0] == "connect", w[1])

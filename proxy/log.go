@@ -140,6 +140,7 @@ func (l gnetLog) Warnf(format string, args ...any) { l.log.Debug("gnet: "+format
 func (l gnetLog) Errorf(format string, args ...any) {
 	l.log.Debug("gnet: "+format, "args", args)
 }
+
 func (l gnetLog) Fatalf(format string, args ...any) {
 	l.log.Error("gnet: "+format, "args", args)
 }

@@ -19,8 +19,8 @@ type pool struct {
 	first      *call // waiting calls, oldest first
 	last       *call
 	nWaiting   int
-	retired    bool // the endpoint has left the table
-	yield      bool // another worker has calls waiting and no connection
+	retired    bool  // the endpoint has left the table
+	yield      bool  // another worker has calls waiting and no connection
 	notBefore  int64 // a place was given up for another worker: it is not taken back before, worker clock
 	timer      timer
 }

@@ -86,8 +86,10 @@ func TestFramings(t *testing.T) {
 		tf   func() thrift.TTransportFactory
 		pf   thrift.TProtocolFactory
 	}{
-		{"framed-binary", framed, binary()}, {"framed-compact", framed, compact},
-		{"binary", unframed, binary()}, {"compact", unframed, compact},
+		{"framed-binary", framed, binary()},
+		{"framed-compact", framed, compact},
+		{"binary", unframed, binary()},
+		{"compact", unframed, compact},
 		{"theader-binary", header(thrift.THeaderProtocolBinary), thrift.NewTHeaderProtocolFactoryConf(&thrift.TConfiguration{THeaderProtocolID: thrift.THeaderProtocolIDPtrMust(thrift.THeaderProtocolBinary)})},
 		{"theader-compact", header(thrift.THeaderProtocolCompact), thrift.NewTHeaderProtocolFactoryConf(&thrift.TConfiguration{THeaderProtocolID: thrift.THeaderProtocolIDPtrMust(thrift.THeaderProtocolCompact)})},
 	}

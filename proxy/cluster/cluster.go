@@ -58,7 +58,8 @@ type Endpoint struct {
 	Host    string
 	Weight  int // 1…1000
 	Wire    protocol.Wire
-	Remote  bool // a member of the remote proxy cluster
+	Remote  bool   // a member of the remote proxy cluster
+	how     string // mode and seqid of its service
 
 	Conns  atomic.Int32 // open and opening connections, all workers
 	States []State      // by worker
@@ -168,6 +169,7 @@ func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers 
 		if err != nil {
 			return fmt.Errorf("service %s: endpoint %s: %w", s.Name, s.Endpoints[i].Addr, err)
 		}
+		e.how = c.Mode.String() + s.SeqID
 		if old := reuse(e); old != nil {
 			e = old
 		}
@@ -240,10 +242,10 @@ func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*
 	return c
 }
 
-// Key identifies an endpoint of a service over snapshots: a changed weight or zone is a new endpoint with the old one's
-// connections left to drain.
+// Key identifies an endpoint of a service over snapshots: a changed weight, zone or mode is a new endpoint with the old
+// one's connections left to drain.
 func (e *Endpoint) Key() string {
-	return fmt.Sprintf("%s|%s|%v|%d|%s|%s|%t", e.Network, e.Addr, e.Wire, e.Weight, e.Zone, e.Host, e.Remote)
+	return fmt.Sprintf("%s|%s|%v|%d|%s|%s|%t|%s", e.Network, e.Addr, e.Wire, e.Weight, e.Zone, e.Host, e.Remote, e.how)
 }
 
 // String returns the address as the registry writes it.
