@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	victims     = 3  // connections that call all the time
-	strikes     = 5  // how often each attack is tried
-	victimCalls = 10 // calls that must have ended well after each strike
+	victims     = 3                    // connections that call all the time
+	strikes     = 5                    // how often each attack is tried
+	victimPause = 5 * time.Millisecond // after a call that failed
+	victimCalls = 10                   // calls that must have ended well after each strike
 )
 
 // Field is one place where attackers and victims meet: one server in one framing, by one pooling mode.
@@ -117,6 +118,7 @@ func newVictims(addr, service string) (*neighbours, error) {
 				if err := v.call(ctx, c, i, n); err != nil {
 					v.fail(err)
 					_ = closer.Close()
+					time.Sleep(victimPause) // a proxy that is gone is not called in a tight loop
 					if c, closer, err = victim(source, addr, service); err != nil {
 						v.fail(err)
 						return

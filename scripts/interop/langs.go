@@ -12,7 +12,7 @@ type Lang struct {
 var (
 	plain   = []string{"binary", "compact", "framed-binary", "framed-compact"}
 	theader = []string{"theader-binary", "theader-compact"}
-	lax     = []string{"framed-lax"}
+	lax     = []string{"framed-lax", "binary-lax"}
 	zlib    = []string{"theader-zlib"}
 	// ours are spoken by Go code of this project's own: TTHeader by scripts/interop/peer, the rest by osppeer.
 	ours = []string{
@@ -38,8 +38,8 @@ func Absent() []string {
 		"cpp theader-zlib: libthrift 0.17 inflates a frame into a buffer of its write buffer's size and copies it over the smaller frame",
 		"java theader-*: libthrift has no THeader class",
 		"node theader-* as caller, theader-zlib: npm's thrift reads THeader in servers only, and without transforms",
-		"python framed-lax as server: Python's library reads a lax name as bytes and finds no method",
-		"node framed-lax: npm's thrift has no option for it in its connections and servers",
+		"python *-lax as server: Python's library reads a lax name as bytes and finds no method",
+		"node *-lax: npm's thrift has no option for it in its connections and servers",
 		"cpp, python, java, node ttheader-*, osp*, dapeng*: Apache Thrift does not speak them; Go peers of this project do",
 	}
 }

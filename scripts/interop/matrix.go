@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -28,8 +29,11 @@ type Combo struct {
 // String is the combination as it is printed.
 func (c Combo) String() string {
 	how := ""
-	if c.Addr == c.To.Addr && c.Service != "" {
+	switch {
+	case c.Addr == c.To.Addr && c.Service != "":
 		how = " by name"
+	case c.Addr != c.To.Addr && c.Service == "":
+		how = " by a listener of its own"
 	}
 	return fmt.Sprintf("%-6s %-16s -> %-6s %-16s%s", c.Caller, c.Framing, c.To.Lang, c.To.Framing, how)
 }
@@ -41,13 +45,21 @@ type Result struct {
 	Reason string // empty when all did
 }
 
-// Through are the combinations by way of the proxy at addr: every caller framing to every server framing.
-func Through(addr string, langs []Lang, targets []Target) []Combo {
+// Through are the combinations by way of the proxy: every caller framing to every server framing, and, where a listener
+// is bound to a service, every caller framing that need not name it.
+func Through(p *Proxy, langs []Lang, targets []Target) []Combo {
 	var all []Combo
 	for _, l := range langs {
 		for _, f := range l.Calls {
 			for _, t := range targets {
+				addr := p.Addr
+				if f == "binary-lax" {
+					addr = p.Lax
+				}
 				all = append(all, Combo{Caller: l.Name, Framing: f, To: t, Addr: addr, Service: t.Service()})
+				if addr, ok := p.bound[t.Service()]; ok && !slices.Contains(ours, f) && f != "binary-lax" {
+					all = append(all, Combo{Caller: l.Name, Framing: f, To: t, Addr: addr})
+				}
 			}
 		}
 	}

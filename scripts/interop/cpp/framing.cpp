@@ -40,11 +40,11 @@ Framing Framing::of(const std::string& name) {
   Framing f;
   f.name = name;
   f.compact = has(name, "compact");
-  f.lax = name == "framed-lax";
+  f.lax = has(name, "-lax");
   f.framed = name.rfind("framed-", 0) == 0;
   f.theader = name.rfind("theader-", 0) == 0;
-  for (const char* known : {"binary", "compact", "framed-binary", "framed-compact", "framed-lax", "theader-binary",
-                            "theader-compact"}) {
+  for (const char* known : {"binary", "compact", "framed-binary", "framed-compact", "framed-lax", "binary-lax",
+                            "theader-binary", "theader-compact"}) {
     if (name == known) return f;
   }
   throw std::invalid_argument("this peer has no framing " + name);

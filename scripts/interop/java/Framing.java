@@ -19,7 +19,7 @@ import org.apache.thrift.transport.layered.TFramedTransport;
 record Framing(String name) {
   static final int PATIENCE_MS = 5000;
   private static final Set<String> KNOWN = Set.of("binary", "compact", "framed-binary", "framed-compact",
-      "framed-lax");
+      "framed-lax", "binary-lax");
 
   Framing {
     if (!KNOWN.contains(name)) {
@@ -36,7 +36,7 @@ record Framing(String name) {
   }
 
   private TProtocolFactory binary() {
-    boolean strict = !name.equals("framed-lax"); // lax: without the version word
+    boolean strict = !name.endsWith("-lax"); // lax: without the version word
     return new TBinaryProtocol.Factory(strict, strict);
   }
 

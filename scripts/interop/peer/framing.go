@@ -31,6 +31,7 @@ var framings = map[string]framing{
 	"framed-binary":    {framed: true},
 	"framed-compact":   {framed: true, compact: true},
 	"framed-lax":       {framed: true, lax: true},
+	"binary-lax":       {lax: true},
 	"theader-binary":   {theader: true},
 	"theader-compact":  {theader: true, compact: true},
 	"theader-zlib":     {theader: true, zlib: true},

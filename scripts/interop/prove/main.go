@@ -50,12 +50,12 @@ func proveInterop(ctx context.Context, root string, direct bool) (failed int, er
 	}
 	combos := interop.Direct(langs, servers.Targets)
 	if !direct {
-		proxy, err := interop.StartProxy(ctx, root, interop.MatrixRegistry(servers.Targets))
+		proxy, err := interop.StartProxy(ctx, root, interop.MatrixSetup(servers.Targets))
 		if err != nil {
 			return 0, err
 		}
 		defer proxy.Stop()
-		combos = interop.Through(proxy.Addr, langs, servers.Targets)
+		combos = interop.Through(proxy, langs, servers.Targets)
 	}
 	results, err := interop.Run(ctx, root, combos, os.Stdout)
 	if err != nil {
@@ -76,7 +76,7 @@ func proveIsolation(ctx context.Context, root string, direct bool) (failed int, 
 		return 0, err
 	}
 	fields := interop.Fields(servers.Targets)
-	proxy, err := interop.StartProxy(ctx, root, interop.IsolationRegistry(fields))
+	proxy, err := interop.StartProxy(ctx, root, interop.IsolationSetup(fields))
 	if err != nil {
 		return 0, err
 	}

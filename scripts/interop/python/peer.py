@@ -23,7 +23,7 @@ from interopgen.ttypes import Color, Everything, InvalidOperation, Point, Shape
 PATIENCE = 5.0  # seconds a caller waits for anything
 
 FRAMINGS = (
-    "binary", "compact", "framed-binary", "framed-compact", "framed-lax",
+    "binary", "compact", "framed-binary", "framed-compact", "framed-lax", "binary-lax",
     "theader-binary", "theader-compact", "theader-zlib",
 )
 
