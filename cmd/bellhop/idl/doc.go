@@ -1,0 +1,2 @@
+// Package idl reads Thrift IDL files for `bellhop call`.
+package idl
