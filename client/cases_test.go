@@ -262,7 +262,6 @@ func (w *world) stepAwait(s step) error {
 		if err != nil || time.Now().After(end) {
 			return fmt.Errorf("last %s (%v), want %s", got, err, s.Want)
 		}
-		time.Sleep(time.Millisecond) // a caller's own pace; nothing waits for it
 	}
 }
 

@@ -97,8 +97,13 @@ func TestKillUnderLoad(t *testing.T) {
 // reach waits for something that other goroutines bring about.
 func reach(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for end := time.Now().Add(20 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(end) {
+	look := time.NewTicker(time.Millisecond)
+	defer look.Stop()
+	limit := time.After(20 * time.Second)
+	for !ok() {
+		select {
+		case <-look.C:
+		case <-limit:
 			t.Fatalf("not reached: %s", what)
 		}
 	}
@@ -156,13 +161,14 @@ func TestCancel(t *testing.T) {
 	w := host(t)
 	w.servers["local"].set("hold")
 	ctx, cancel := context.WithCancel(context.Background())
+	failed := make(chan error, 1)
 	go func() {
-		for w.client.Stats().Local == 0 {
-			time.Sleep(time.Millisecond)
-		}
-		cancel()
+		_, err := w.tc[true].Call(ctx, "where", &text{id: 1}, &text{})
+		failed <- err
 	}()
-	_, err := w.tc[true].Call(ctx, "where", &text{id: 1}, &text{})
+	reach(t, "the call is written", func() bool { return w.client.Stats().Local == 1 })
+	cancel()
+	err := <-failed
 	if ClassOf(err) != ClassDeadline || !errors.Is(err, context.Canceled) {
 		t.Errorf("%v (%v), want cancelled", err, ClassOf(err))
 	}
