@@ -81,7 +81,7 @@ func (p *Proxy) accept(l *listener) {
 		}
 		select {
 		case <-time.After(pause):
-		case <-p.done:
+		case <-p.life.Done():
 			return
 		}
 		pause = min(2*pause, most)
@@ -91,14 +91,14 @@ func (p *Proxy) accept(l *listener) {
 // admitConn identifies the caller and gives the connection to the worker with the least to do.
 func (p *Proxy) admitConn(l *listener, conn net.Conn) {
 	if l.TLS != nil {
-		go p.admitTLS(l, conn) // a handshake waits for the peer: not in the acceptor
+		p.pending.Go(func() { p.admitTLS(l, conn) }) // a handshake waits for the peer: not in the acceptor
 		return
 	}
 	p.place(l, conn, conn, false)
 }
 
 func (p *Proxy) admitTLS(l *listener, conn net.Conn) {
-	joined, verified, err := overTLSServer(conn, l.TLS, p.cfg.Timeouts.Detect, p.done)
+	joined, verified, err := overTLSServer(p.life, conn, l.TLS, p.cfg.Timeouts.Detect)
 	if err != nil {
 		p.acceptLog.tlsErrors.Add(1)
 		p.refuse(l, conn, err)
@@ -117,10 +117,12 @@ func (p *Proxy) place(l *listener, peer, conn net.Conn, verified bool) {
 	w := p.leastLoaded()
 	d := &downstream{l: l, src: src, verified: verified}
 	d.w = w
-	if _, err := w.enrol(conn, d); err != nil {
-		p.leave(src)
-		p.acceptLog.enrolErrors.Add(1)
-	}
+	p.pending.Go(func() { // the loop may be busy: the next caller does not wait for it
+		if err := w.enrol(conn, d, &d.session); err != nil {
+			p.leave(src)
+			p.acceptLog.enrolErrors.Add(1)
+		}
+	})
 }
 
 func (p *Proxy) refuse(l *listener, conn net.Conn, err error) {

@@ -25,30 +25,25 @@ func (p *pool) dial() {
 
 // dial connects in a goroutine of its own and enrols the connection with this worker's loop.
 func (w *worker) dial(p *pool, u *upstream) {
-	go func() {
+	if w.stopping {
+		return // the calls that wait end with their callers' connections
+	}
+	w.p.pending.Go(func() {
 		conn, err := w.p.connect(u.endpoint)
 		if err == nil {
-			res, enrolErr := w.enrol(conn, u)
-			if err = enrolErr; err == nil {
-				select {
-				case r := <-res:
-					err = r.Err
-				case <-w.p.done: // after Stop gnet answers no more
-					return
-				}
-			}
+			err = w.enrol(conn, u, &u.session)
 		}
 		if err != nil {
 			w.do(func() { p.dialFailed(err) })
 		}
-	}()
+	})
 }
 
 // connect opens a socket to an endpoint with everything set that a loop can't set later. Host names are resolved anew
 // each time. Safe for concurrent use.
 func (p *Proxy) connect(e *cluster.Endpoint) (net.Conn, error) {
 	t := &p.cfg.Timeouts
-	ctx, cancel := context.WithTimeout(context.Background(), t.Connect)
+	ctx, cancel := context.WithTimeout(p.life, t.Connect)
 	defer cancel()
 	d := net.Dialer{
 		KeepAliveConfig: net.KeepAliveConfig{Enable: true, Idle: t.KeepAlive, Interval: t.KeepAlive / 3, Count: 3},
@@ -58,7 +53,7 @@ func (p *Proxy) connect(e *cluster.Endpoint) (net.Conn, error) {
 	if err != nil || !e.Remote || p.cfg.HandOff.TLS == nil {
 		return conn, err
 	}
-	return overTLSClient(ctx, conn, p.cfg.HandOff.TLS, p.done)
+	return overTLSClient(ctx, conn, p.cfg.HandOff.TLS, p.life.Done())
 }
 
 // userTimeout sets TCP_USER_TIMEOUT: written bytes that are not acknowledged for d end the connection.

@@ -36,18 +36,15 @@ type downstream struct {
 	sticky     *cluster.Endpoint
 }
 
-func (d *downstream) opened(c gnet.Conn) {
+func (d *downstream) begun(c gnet.Conn) {
 	w := d.w
-	d.conn, d.owner, d.timer.fire = c, d, d
+	d.conn, d.owner, d.timer.fire, d.opened = c, d, d, true
 	d.openedAt, d.lastActive = w.now, w.now
 	d.codec = d.l.codec // pinned, or nil
 	w.downs[d] = struct{}{}
 	w.load.Add(1)
 	w.stats.accepted++
 	d.schedule(w.now + int64(w.p.cfg.Timeouts.Detect))
-	if w.p.closingIdle.Load() {
-		w.doom(&d.session, reasonDrain)
-	}
 }
 
 // closed cancels what the caller still waits for: nobody is there to take it.

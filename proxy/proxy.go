@@ -22,18 +22,19 @@ type Proxy struct {
 	sources sources
 	clock   func() int64 // the workers' time, ns since New
 
-	inFlight    atomic.Int64 // calls
-	bytes       atomic.Int64 // buffered
-	conns       atomic.Int64 // callers'
-	turn        atomic.Uint32
-	draining    atomic.Bool
-	closingIdle atomic.Bool // connections that open now are closed at once
+	inFlight atomic.Int64 // calls
+	bytes    atomic.Int64 // buffered
+	conns    atomic.Int64 // callers'
+	turn     atomic.Uint32
+	draining atomic.Bool
 
 	mu        sync.Mutex
 	listeners []*listener
 	acceptors sync.WaitGroup
 	acceptLog acceptStats
-	done      chan struct{}
+	life      context.Context // ends with Stop
+	endLife   context.CancelFunc
+	pending   sync.WaitGroup // connects and enrolments under way
 	access    *accessLog
 	sample    logSampler
 }
@@ -44,7 +45,8 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
 	born := time.Now()
-	p := &Proxy{cfg: cfg, clock: func() int64 { return int64(time.Since(born)) }, done: make(chan struct{})}
+	p := &Proxy{cfg: cfg, clock: func() int64 { return int64(time.Since(born)) }}
+	p.life, p.endLife = context.WithCancel(context.Background())
 	p.sources.byKey = map[string]*source{}
 	for _, c := range cfg.Codecs {
 		p.codecs[c.Framing()] = c
@@ -99,7 +101,7 @@ func (p *Proxy) each(ctx context.Context, f func(*worker)) error {
 		case <-finished:
 		case <-ctx.Done():
 			return fmt.Errorf("not every worker came round: %w", ctx.Err())
-		case <-p.done:
+		case <-p.life.Done():
 			return errStopped
 		}
 	}
@@ -121,42 +123,56 @@ func (p *Proxy) Drain(ctx context.Context, grace time.Duration) error {
 	case <-ctx.Done():
 	}
 	p.closeListeners()
-	p.closingIdle.Store(true)
 	check := time.NewTicker(20 * time.Millisecond)
 	defer check.Stop()
 	for {
-		var open, busy atomic.Int64
-		if err := p.each(ctx, func(w *worker) { w.closeIdle(&open, &busy) }); err != nil {
-			return fmt.Errorf("drain: %w", err)
-		}
-		if open.Load() == 0 {
+		err := p.each(ctx, (*worker).closeIdle)
+		if err == nil && p.conns.Load() == 0 { // accepted ones that no loop has opened yet are counted too
 			return nil
 		}
 		select {
 		case <-check.C:
+		case <-p.life.Done():
+			return fmt.Errorf("drain: %w", errStopped)
 		case <-ctx.Done():
-			return fmt.Errorf("drain: time is up with %d calls in flight on %d connections", busy.Load(), open.Load())
+			return fmt.Errorf("drain: time is up with %d calls in flight on %d connections: %w", p.inFlight.Load(), p.conns.Load(), ctx.Err())
 		}
 	}
 }
 
 // closeIdle closes callers' connections that have nothing in flight and sent nothing that waits.
-func (w *worker) closeIdle(open, busy *atomic.Int64) {
+func (w *worker) closeIdle() {
 	for d := range w.downs {
-		open.Add(1)
-		busy.Add(int64(d.inFlight))
-		if d.inFlight == 0 && len(d.in) == 0 && d.waitingBytes() == 0 {
+		if d.quiet() {
 			w.doom(&d.session, reasonDrain)
 		}
 	}
 	w.closeDoomed()
 }
 
+// firstCall is how long a connection that has said nothing yet is given when a drain finds it: its call may be on the way.
+const firstCall = int64(100e6) // ns
+
+// quiet reports whether nobody would miss the connection: no call in flight, nothing to write, and nothing to read
+// either, here or in the kernel.
+func (d *downstream) quiet() bool {
+	if d.codec == nil && d.w.now < d.openedAt+firstCall {
+		return false
+	}
+	return d.inFlight == 0 && d.waitingBytes() == 0 && silent(d.conn.Fd())
+}
+
 // Stop ends everything at once. Calls in flight are cut: Drain first. Call it once.
 func (p *Proxy) Stop() {
 	p.draining.Store(true)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	if err := p.each(ctx, func(w *worker) { w.stopping = true }); err != nil { // no connect begins from now on
+		p.cfg.Log.Error("stopping all the same", "error", err)
+	}
+	p.endLife()
 	p.closeListeners()
-	close(p.done)
+	p.pending.Wait() // while the loops still run: after their end gnet would never answer
 	for _, w := range p.workers {
 		w.stop()
 	}

@@ -16,6 +16,7 @@ type session struct {
 	w         *worker
 	conn      gnet.Conn // nil before OnOpen and from OnClose on; nothing else owns it
 	owner     owner
+	opened    bool   // OnOpen has run
 	in        []byte // an unfinished frame
 	out       []byte // not handed to gnet yet, from outAt
 	outAt     int

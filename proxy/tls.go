@@ -15,15 +15,15 @@ import (
 
 // overTLSServer does the server's side of the handshake and returns the loop's end of the pair. verified: the client
 // showed a certificate that the configuration verifies.
-func overTLSServer(conn net.Conn, cfg *tls.Config, within time.Duration, done <-chan struct{}) (loop net.Conn, verified bool, err error) {
-	ctx, cancel := context.WithTimeout(context.Background(), within)
+func overTLSServer(life context.Context, conn net.Conn, cfg *tls.Config, within time.Duration) (loop net.Conn, verified bool, err error) {
+	ctx, cancel := context.WithTimeout(life, within)
 	defer cancel()
 	t := tls.Server(conn, cfg)
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error tells more
 		return nil, false, err
 	}
-	loop, err = bridge(t, done)
+	loop, err = bridge(t, life.Done())
 	return loop, len(t.ConnectionState().VerifiedChains) > 0, err
 }
 

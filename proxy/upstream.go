@@ -30,9 +30,9 @@ type upstream struct {
 	counted  int64
 }
 
-func (u *upstream) opened(c gnet.Conn) {
+func (u *upstream) begun(c gnet.Conn) {
 	w := u.w
-	u.conn, u.owner, u.timer.fire = c, u, u
+	u.conn, u.owner, u.timer.fire, u.opened = c, u, u, true
 	u.openedAt, u.lastActive = w.now, w.now
 	w.ups[u] = struct{}{}
 	w.load.Add(1)
@@ -309,8 +309,13 @@ func (u *upstream) alive() bool {
 	if u.w.now-u.idleAt < idleCheck {
 		return true
 	}
+	return silent(u.conn.Fd())
+}
+
+// silent reports whether a socket is open and has nothing to read.
+func silent(fd int) bool {
 	var b [1]byte
-	n, _, err := unix.Recvfrom(u.conn.Fd(), b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+	n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 	return n < 0 && (err == unix.EAGAIN || err == unix.EINTR)
 }
 

@@ -49,11 +49,12 @@ type worker struct {
 	ready        []*downstream
 	flushPending bool // a control byte is under way that will bring us to flush
 
-	control   int                    // our end of the control socketpair
+	control   int                    // -1 after stop, guarded by inbox; our end of the control socketpair
 	signal    func()                 // brings the loop round: one byte to control
 	connect   func(*pool, *upstream) // opens a connection without holding up the loop
 	alarm     *time.Timer
 	armedFor  int64
+	stopping  bool         // opens no connection any more
 	load      atomic.Int64 // connections + calls in flight, for the acceptors
 	inbox     sync.Mutex
 	tasks     []func()
@@ -112,11 +113,18 @@ func (w *worker) stop() {
 	if err := w.client.Stop(); err != nil {
 		w.p.cfg.Log.Debug("worker stopped", "worker", w.id, "error", err)
 	}
-	_ = unix.Close(w.control) // the process is going; nothing could be done about an error
+	w.inbox.Lock()
+	_ = unix.Close(w.control) // nothing could be done about an error
+	w.control = -1            // a late wake must not reach whoever has the descriptor now
+	w.inbox.Unlock()
 }
 
-// wake brings the loop round once. Safe for concurrent use.
-func (w *worker) wake() { w.signal() }
+// wake brings the loop round once. Safe for concurrent use, also after stop.
+func (w *worker) wake() {
+	w.inbox.Lock()
+	w.signal()
+	w.inbox.Unlock()
+}
 
 var wakeByte = []byte{0}
 
@@ -129,10 +137,10 @@ func (w *worker) writeControl() {
 func (w *worker) do(f func()) {
 	w.inbox.Lock()
 	w.tasks = append(w.tasks, f)
-	w.inbox.Unlock()
 	if w.signalled.CompareAndSwap(false, true) {
-		w.wake()
+		w.signal()
 	}
+	w.inbox.Unlock()
 }
 
 func (w *worker) runTasks() {
@@ -154,11 +162,11 @@ func (w *worker) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 		close(w.booted)
 	case *downstream:
 		w.begin()
-		s.opened(c)
+		s.begun(c)
 		w.end()
 	case *upstream:
 		w.begin()
-		s.opened(c)
+		s.begun(c)
 		w.end()
 	}
 	return nil, gnet.None
@@ -322,18 +330,28 @@ func (w *worker) closeDoomed() {
 	}
 }
 
-// enrol hands a connected socket to this worker's loop. Safe for concurrent use, never on the loop: what comes back is
-// gnet's answer, for those who must know (a dial) and may wait.
-func (w *worker) enrol(conn net.Conn, ctx any) (<-chan gnet.RegisteredResult, error) {
+// enrol hands a connected socket to this worker's loop and waits until it was opened there: OnOpen has run, or the error
+// says why it never will. The socket is the loop's or closed. Safe for concurrent use, never on the loop.
+func (w *worker) enrol(conn net.Conn, ctx any, s *session) error {
 	if conn.RemoteAddr() == nil {
 		_ = conn.Close() // the peer has reset it already; gnet would panic
-		return nil, errResetEarly
+		return errResetEarly
 	}
 	res, err := w.loop.Enroll(gnet.NewContext(context.Background(), ctx), conn)
 	if err != nil {
 		_ = conn.Close() // was not taken over
+		return err
 	}
-	return res, err
+	if r := <-res; r.Err != nil {
+		return r.Err
+	}
+	if !s.opened { // written on the loop before gnet answered
+		return errNotOpened
+	}
+	return nil
 }
 
-var errResetEarly = errors.New("the peer reset the connection before it was enrolled")
+var (
+	errResetEarly = errors.New("the peer reset the connection before it was enrolled")
+	errNotOpened  = errors.New("the event loop could not watch the connection")
+)
