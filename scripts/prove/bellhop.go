@@ -16,7 +16,7 @@ import (
 type Bellhop struct {
 	Role     string // local or remote
 	Dir      string // for its configuration, registry, run directory and log
-	Config   string // YAML; run_dir, admin.listen and registry.path are added
+	Config   string // YAML; admin.listen and registry.path are added
 	Services string // YAML of the registry
 	Binary   string // default bin/bellhop
 	Process  *Process
@@ -48,8 +48,7 @@ func (b *Bellhop) Prepare() error {
 	if b.Role == "" {
 		b.Role = "local"
 	}
-	config := fmt.Sprintf("run_dir: %s\nadmin: {listen: \"unix:%s\"}\nregistry: {path: %s}\n%s",
-		filepath.Join(b.Dir, "run"), b.adminSocket(), b.Registry(), b.Config)
+	config := fmt.Sprintf("admin: {listen: \"unix:%s\"}\nregistry: {path: %s}\n%s", b.adminSocket(), b.Registry(), b.Config)
 	err := os.MkdirAll(b.Registry(), 0o700) // and b.Dir with it
 	if err == nil {
 		err = os.WriteFile(filepath.Join(b.Dir, "bellhop.yaml"), []byte(config), 0o600)
@@ -74,7 +73,7 @@ func (b *Bellhop) Start(ctx context.Context) error {
 	if f, err := b.Address(); err == nil {
 		before = f.Instance
 	}
-	p, err := Start(b.Dir, "bellhop-"+b.Role, b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"))
+	p, err := Start(b.Dir, "bellhop-"+b.Role, b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run"))
 	if err != nil {
 		return err
 	}
