@@ -78,6 +78,8 @@ func New(src Sources) *Server {
 	mux.HandleFunc("GET /config", s.config)
 	mux.HandleFunc("GET /clusters", s.clusters)
 	mux.HandleFunc("GET /sources", s.sources)
+	mux.HandleFunc("GET /status", s.status)
+	mux.Handle("GET /metrics", s.metrics())
 	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)
