@@ -261,6 +261,42 @@ func TestRepliesThatAreWrong(t *testing.T) {
 	}
 }
 
+// TestHalfWritten: a call of which some bytes were written is lost, not unsent, though it can't have run.
+func TestHalfWritten(t *testing.T) {
+	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken atomic.Int32
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			cn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			taken.Add(1)
+			_, _ = cn.Read(make([]byte, 1))
+			cn.Close()
+		}
+	})
+	defer wg.Wait()
+	defer l.Close()
+	c, err := New(Options{AddressFile: filepath.Join(t.TempDir(), "none"), Proxy: "unix:" + l.Addr().String()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	big := &text{id: 1, s: strings.Repeat("x", 8<<20)}
+	_, err = NewTClient(c, "Case", CallOptions{Timeout: 5 * time.Second}).Call(context.Background(), "where", big, &text{})
+	if ClassOf(err) != ClassLost || taken.Load() != 1 {
+		t.Errorf("%v (%v) over %d connections, want lost over one", err, ClassOf(err), taken.Load())
+	}
+	if s := c.Stats(); s.ResentUnsent != 0 || s.Lost != 1 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestOptions(t *testing.T) {
 	for proxy, want := range map[string]string{
 		"nowhere": "want host:port", "host:0": "port of 1 to 65535", "unix:relative": "absolute path", ":80": "host:port", "a:1,,b:2": `""`,
