@@ -289,6 +289,10 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 			return err
 		}
 		c.bring(b)
+	case "sends-zeros":
+		c.bring(make([]byte, number(k.t.(*testing.T), args[0])))
+	case "replies-large":
+		return k.replies(c, name, false, []string{strings.Repeat("x", number(k.t.(*testing.T), args[0]))})
 	case "sees":
 		return k.sees(c, name, args)
 	case "replies", "fails":

@@ -90,7 +90,12 @@ func (w *worker) cancel(c *call) {
 // readable takes what has come.
 func (d *downstream) readable() {
 	buf := d.receive()
-	if buf == nil || d.doomedFor != "" {
+	if d.doomedFor != "" {
+		return
+	}
+	if buf == nil { // a large frame is still coming: what is there of it counts already
+		d.account()
+		d.checkBytes()
 		return
 	}
 	if d.closing != "" { // the caller is being sent away: nothing more is read
@@ -121,13 +126,24 @@ func (d *downstream) settle(buf []byte, used int) {
 		d.partialSince = 0 // not the caller's fault
 	}
 	d.account()
-	lim := &d.w.p.cfg.Limits
-	switch {
-	case len(d.in) > lim.MaxFrame+readBuffer,
-		len(d.in) > 0 && (d.src.bytes.Load() > lim.SourceBytes || d.w.p.bytes.Load() > lim.TotalBytes):
-		d.w.doom(&d.session, reasonBytes)
+	if len(d.in) > 0 {
+		d.checkBytes()
 	}
 	d.closeIfDone()
+}
+
+// checkBytes gives up a caller whose bytes are in the way: its connection holds some, and a bound is passed.
+func (d *downstream) checkBytes() {
+	lim := &d.w.p.cfg.Limits
+	if len(d.in) > lim.MaxFrame+readBuffer || d.src.bytes.Load() > lim.SourceBytes || d.w.p.bytes.Load() > lim.TotalBytes {
+		d.w.doom(&d.session, reasonBytes)
+	}
+}
+
+// backlogged: the caller does not take its replies.
+func (d *downstream) backlogged() {
+	d.account()
+	d.checkBytes()
 }
 
 // consume takes whole frames off buf and returns how many bytes it used.
@@ -306,8 +322,6 @@ func (d *downstream) flushed() {
 	}
 }
 
-func (d *downstream) pending() int { return d.inFlight }
-
 // closeIfDone ends a connection that takes no more calls once the last answer has left.
 func (d *downstream) closeIfDone() {
 	if d.closing != "" && d.conn != nil && d.inFlight == 0 && len(d.out) == d.outAt && d.conn.OutboundBuffered() == 0 {
@@ -332,9 +346,6 @@ func (d *downstream) expired(now int64) {
 		return
 	case t.MaxAge > 0 && d.inFlight == 0 && len(d.in) == 0 && now >= d.openedAt+int64(t.MaxAge):
 		d.w.doom(&d.session, reasonMaxAge)
-		return
-	case d.counted > d.w.p.cfg.Limits.SourceBytes:
-		d.w.doom(&d.session, reasonBytes)
 		return
 	}
 	d.checkStall(now)

@@ -177,14 +177,16 @@ func (d *downstream) hello(m *protocol.Message) {
 	}
 	d.slotDone(&c, out)
 	d.handoff, d.grant, d.grantedAt = true, w.p.cfg.Accept.Grant, w.now
-	d.outOfOrder = d.inFlight == 0 && len(d.slots) == 0
+	d.outOfOrder = d.outOfOrder || d.inFlight == 0 && len(d.slots) == 0
 	w.p.cfg.Log.Info("hand-off connection admitted", "peer", d.peer(), "host", h.Host, "instance", h.Instance)
 }
 
 // handoffKeys takes what a call that was handed over brings along. From anybody else these keys mean nothing: they are
 // taken off, so that no caller can pretend.
 func (d *downstream) handoffKeys(c *call, m *protocol.Message) {
-	if !d.handoff {
+	if d.handoff {
+		c.hops = 1 // whether the call says so or not
+	} else {
 		m.OSPHeader = nil
 	}
 	kept := m.Info[:0]
@@ -202,7 +204,7 @@ func (d *downstream) handoffKeys(c *call, m *protocol.Message) {
 			if err != nil || n < 0 || n > remote.MaxHops {
 				n = remote.MaxHops + 1
 			}
-			c.hops = uint8(n)
+			c.hops = uint8(max(n, 1))
 		case remote.KeyDeadline:
 			if n, err := strconv.Atoi(string(kv.Value)); err == nil && n > 0 {
 				m.Timeout = time.Duration(n) * time.Millisecond

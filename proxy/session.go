@@ -36,8 +36,8 @@ type session struct {
 // owner is what a session's connection means to whoever it belongs to.
 type owner interface {
 	expirer
-	flushed() // everything was handed to gnet
-	pending() int
+	flushed()    // everything was handed to gnet
+	backlogged() // the peer does not take what was handed to gnet
 }
 
 // handAtOnce is the most that gnet is given while it still holds bytes for a peer: it has no bound of its own.
@@ -161,8 +161,13 @@ func (s *session) stalled(n int) {
 	if s.stalledSince == 0 || n != s.stalledAt {
 		s.stalledSince, s.stalledAt = s.w.now, n
 	}
-	s.schedule(s.w.now + recheck)
+	s.lookAgain(s.w.now)
+	s.owner.backlogged()
 }
+
+// lookAgain comes back to a stalled peer: soon at first, less often the longer it has taken nothing, so that many of
+// them cost little.
+func (s *session) lookAgain(now int64) { s.schedule(now + max(recheck, (now-s.stalledSince)/16)) }
 
 // checkStall goes on writing to a peer that had stalled, or gives it up.
 func (s *session) checkStall(now int64) {
@@ -178,7 +183,7 @@ func (s *session) checkStall(now int64) {
 		return
 	}
 	if n > 0 {
-		s.schedule(now + recheck)
+		s.lookAgain(now)
 		return
 	}
 	if len(s.out) > s.outAt {

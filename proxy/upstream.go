@@ -185,7 +185,11 @@ func (u *upstream) finished(c *call) {
 // readable takes replies.
 func (u *upstream) readable() {
 	buf := u.receive()
-	if buf == nil || u.doomedFor != "" {
+	if u.doomedFor != "" {
+		return
+	}
+	if buf == nil { // a large reply is still coming
+		u.checkBytes()
 		return
 	}
 	u.spoke = true
@@ -211,12 +215,19 @@ func (u *upstream) readable() {
 	u.keep(buf, used)
 	u.partialSince = 0 // an endpoint's slowness is the deadline's business
 	if len(u.in) > 0 {
-		u.account()
-		if w.p.bytes.Load() > w.p.cfg.Limits.TotalBytes {
-			w.doom(&u.session, reasonBytes)
-		}
+		u.checkBytes()
 	}
 }
+
+func (u *upstream) checkBytes() {
+	u.account()
+	if u.w.p.bytes.Load() > u.w.p.cfg.Limits.TotalBytes {
+		u.w.doom(&u.session, reasonBytes)
+	}
+}
+
+// backlogged: the endpoint does not take its calls; their bytes are counted with their callers.
+func (u *upstream) backlogged() {}
 
 func (u *upstream) take(m *protocol.Message) {
 	switch {
@@ -252,8 +263,6 @@ func (u *upstream) flushed() {
 		c = next
 	}
 }
-
-func (u *upstream) pending() int { return u.nCalls }
 
 // room reports whether one more call may be in flight here.
 func (u *upstream) room() bool {
