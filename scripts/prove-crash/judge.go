@@ -24,11 +24,14 @@ type tally struct {
 	missing     int // answered, but never executed
 	wrong       int // answered with somebody else's reply
 	gap         time.Duration
-	first       error // of the failures that no target allows
+	calmGap     time.Duration // in the half second before the kill
+	stall       time.Duration // the load's own longest stall around the kill
+	first       error         // of the failures that no target allows
 }
 
 // judge turns what happened into the table.
-func judge(table *prove.Table, kills []kill, calls []call, l *ledger, verbose bool) {
+func judge(table *prove.Table, kills []kill, load *load, l *ledger, verbose bool) {
+	calls := load.taken()
 	slices.SortFunc(calls, func(a, b call) int { return int(a.start - b.start) })
 	each := make([]tally, len(kills))
 	total, failed := tally{}, map[string]int{}
@@ -41,18 +44,19 @@ func judge(table *prove.Table, kills []kill, calls []call, l *ledger, verbose bo
 		}
 	}
 	within, hit := true, 0
-	var gaps []time.Duration
+	var gaps, calm, stalls []time.Duration
 	for i := range each {
 		t := &each[i]
-		t.gap = longestGap(calls, kills[i])
-		gaps = append(gaps, t.gap)
+		t.gap = longestGap(calls, kills[i].at, kills[i].gone+downtime)
+		t.calmGap = longestGap(calls, kills[i].at-before/2, kills[i].at)
+		t.stall = longestStall(load.stalls, kills[i])
+		gaps, calm, stalls = append(gaps, t.gap), append(calm, t.calmGap), append(stalls, t.stall)
 		within = within && t.lostPut <= t.inFlightPut
 		if k := kills[i]; k.onLocal > 0 && !k.awayTooSoon && k.onRemote > 0 {
 			hit++
 		}
 		total.add(t)
 	}
-	slices.Sort(gaps)
 	if verbose {
 		printKills(each)
 	}
@@ -67,14 +71,24 @@ func judge(table *prove.Table, kills []kill, calls []call, l *ledger, verbose bo
 	table.Add("executed twice, not idempotent", "0", fmt.Sprint(total.twicePut), total.twicePut == 0)
 	table.Note("executed twice, idempotent", fmt.Sprint(total.twiceGet))
 	table.Add("answered and not in the ledger, or with another call's reply", "0", fmt.Sprint(total.missing+total.wrong), total.missing+total.wrong == 0)
-	if n := len(gaps); n > 0 {
-		worst := gaps[n-1]
-		table.Add("longest gap between successful calls at a kill", "≤ 100 ms",
-			fmt.Sprintf("median %s, worst %s", ms(gaps[n/2]), ms(worst)), worst <= gapMax)
-	}
+	text, worst := medianAndWorst(gaps)
+	table.Add("longest gap between successful calls at a kill", "≤ 100 ms", text, worst <= gapMax)
+	text, _ = medianAndWorst(calm)
+	table.Note("… and in the half second before a kill", text)
+	text, _ = medianAndWorst(stalls)
+	table.Note("longest stall of the load itself around a kill", text)
 	if total.first != nil {
 		fmt.Fprintln(os.Stderr, "the first failure that is not allowed:", total.first)
 	}
+}
+
+func medianAndWorst(v []time.Duration) (text string, worst time.Duration) {
+	if len(v) == 0 {
+		return "none", 0
+	}
+	slices.Sort(v)
+	worst = v[len(v)-1]
+	return fmt.Sprintf("median %s, worst %s", ms(v[len(v)/2]), ms(worst)), worst
 }
 
 func ms(d time.Duration) string { return fmt.Sprintf("%.1f ms", float64(d.Microseconds())/1000) }
@@ -146,18 +160,18 @@ func (t *tally) add(o *tally) {
 	}
 }
 
-// longestGap is the longest time without a call that ended well, of those that touch the second after a kill.
-func longestGap(calls []call, k kill) (gap time.Duration) {
+// longestGap is the longest time without the end of a call that went well, of those that touch from…to.
+func longestGap(calls []call, from, to time.Duration) (gap time.Duration) {
 	var ends []time.Duration
 	for i := range calls {
-		if c := &calls[i]; c.class == client.ClassOK && c.end > k.at-before/2 && c.end < k.gone+downtime {
+		if c := &calls[i]; c.class == client.ClassOK && c.end > from-before/2 && c.end < to {
 			ends = append(ends, c.end)
 		}
 	}
 	slices.Sort(ends)
-	last := k.at - before/2
-	for _, e := range append(ends, k.gone+downtime) {
-		if e >= k.at {
+	last := from - before/2
+	for _, e := range append(ends, to) {
+		if e >= from {
 			gap = max(gap, e-last)
 		}
 		last = e
@@ -165,13 +179,23 @@ func longestGap(calls []call, k kill) (gap time.Duration) {
 	return gap
 }
 
+// longestStall is the load's own longest stall in the seconds around a kill.
+func longestStall(stalls []stall, k kill) (longest time.Duration) {
+	for _, s := range stalls {
+		if s.to > k.at-before && s.from < k.gone+downtime {
+			longest = max(longest, s.to-s.from)
+		}
+	}
+	return longest
+}
+
 func printKills(each []tally) {
-	rows := [][]string{{"kill", "in flight", "not idempotent", "lost", "failed", "twice (idempotent)", "gap"}}
+	rows := [][]string{{"kill", "in flight", "not idempotent", "lost", "failed", "twice (idempotent)", "gap", "gap before", "own stall"}}
 	for i := range each {
 		t := &each[i]
 		rows = append(rows, []string{
 			fmt.Sprint(i + 1), fmt.Sprint(t.inFlight), fmt.Sprint(t.inFlightPut), fmt.Sprint(t.lostPut),
-			fmt.Sprint(t.failedGet + t.unsent + t.other), fmt.Sprint(t.twiceGet), ms(t.gap),
+			fmt.Sprint(t.failedGet + t.unsent + t.other), fmt.Sprint(t.twiceGet), ms(t.gap), ms(t.calmGap), ms(t.stall),
 		})
 	}
 	prove.Columns(os.Stdout, rows)

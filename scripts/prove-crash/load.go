@@ -29,10 +29,19 @@ type load struct {
 	stopped sync.Once
 	done    sync.WaitGroup // the pacer and every call
 
+	stalls []stall // the pacer's own; after stop
+
 	mu      sync.Mutex
 	calls   []call
 	clients []*client.Client
 }
+
+// stall is a time in which the pacer did not run: the machine was busy with something else, and whatever gap the callers
+// saw then, the proxy need not be its cause.
+type stall struct{ from, to time.Duration }
+
+// stallMin is how long a pause of the pacer, who wants to run every millisecond, is worth remembering.
+const stallMin = 5 * time.Millisecond
 
 // newLoad starts calling as soon as it has a client.
 func newLoad(rate int) *load {
@@ -71,18 +80,24 @@ func (l *load) pace() {
 	defer tick.Stop()
 	var n int
 	var begun time.Duration
+	last := l.now()
 	for {
 		select {
 		case <-l.quit:
 			return
 		case <-tick.C:
 		}
+		now := l.now()
+		if now-last > stallMin {
+			l.stalls = append(l.stalls, stall{last, now})
+		}
+		last = now
 		tc := l.tc.Load()
 		if tc == nil {
-			begun = l.now()
+			begun = now
 			continue
 		}
-		for due := int((l.now() - begun) / l.every); n < due; n++ {
+		for due := int((now - begun) / l.every); n < due; n++ {
 			l.done.Add(1)
 			go l.one(tc, n)
 		}

@@ -78,7 +78,7 @@ func run(ctx context.Context, table *prove.Table, kills int, verbose bool) error
 		all = append(all, k)
 	}
 	load.stop() // and waits for the last calls
-	judge(table, all, load.taken(), s.ledger, verbose)
+	judge(table, all, load, s.ledger, verbose)
 	return nil
 }
 
