@@ -29,6 +29,8 @@ type call struct {
 	ntried       uint8
 	hops         uint8
 	oneway       bool
+	idempotent   bool // may run twice
+	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
@@ -160,6 +162,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	case w.p.bytes.Load() > lim.TotalBytes:
 		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
 	}
+	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		d.acknowledge(c, m)
@@ -268,4 +271,23 @@ func (w *worker) keptMessage(c *call) (*protocol.Message, error) {
 		m.Type = protocol.MessageOneway
 	}
 	return m, nil
+}
+
+// retryBudget bounds calls that are sent again although they may have run: a fifth of those that end well, and ten to
+// begin with, so that retries can't multiply the load of a failing service. Loop only.
+type retryBudget struct{ left float64 }
+
+const (
+	retryShare = 0.2
+	retryMost  = 10
+)
+
+func (b *retryBudget) earn() { b.left = min(b.left+retryShare, retryMost) }
+
+func (b *retryBudget) take() bool {
+	if b.left < 1 {
+		return false
+	}
+	b.left--
+	return true
 }

@@ -53,6 +53,9 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 		}
 	}
 	if !w.handOver(c, m, code) {
+		if c.retried { // it was written once
+			code = protocol.CodeLost
+		}
 		w.fail(c, protocol.Fault{Code: code, Message: describe(code, c)})
 	}
 }

@@ -152,6 +152,8 @@ func parseService(t *testing.T, words []string) *registry.Service {
 			s.Remote = true
 		case "keep_prefix":
 			s.KeepPrefix = true
+		case "idempotent":
+			s.Idempotent = strings.Split(val, ",")
 		case "oneway":
 			s.Oneway = strings.Split(val, ",")
 		case "timeout":

@@ -15,7 +15,7 @@ type workerStats struct {
 	limit   int // methods of one service with counters of their own
 	methods map[string]map[string]*methodStats
 	accepted, connected, dials, connectErrors,
-	writes, stray, late, requeued, heartbeats, panics, staleIdle, lostRaced, handoffRefused uint64
+	writes, stray, late, requeued, retried, heartbeats, panics, staleIdle, lostRaced, handoffRefused uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -75,7 +75,9 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.codes[code]++
 	c.stats.duration.add(took / 1000)
 	c.src.total.Add(1)
-	if code != protocol.CodeOK {
+	if code == protocol.CodeOK {
+		w.retries.earn()
+	} else {
 		c.src.failed.Add(1)
 	}
 	w.p.access.consider(w, c, code, time.Duration(took))
@@ -217,7 +219,7 @@ func (s *workerStats) counters() map[string]uint64 {
 	return map[string]uint64{
 		"connections_accepted": s.accepted, "endpoint_connections": s.connected, "dials": s.dials,
 		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
-		"requeued": s.requeued, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
+		"requeued": s.requeued, "retried": s.retried, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 	}
 }

@@ -97,6 +97,10 @@ func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, r
 		w.calls.put(c)
 	case c.begin >= first && c.end-first <= uint64(len(out)):
 		w.resubmit(c, codec, out[c.begin-first:c.end-first])
+	case c.idempotent && !c.retried && w.retries.take():
+		c.retried = true
+		w.stats.retried++
+		w.resubmit(c, c.keptCodec, c.kept)
 	default:
 		if raced {
 			w.stats.lostRaced++
@@ -122,6 +126,9 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 		u.pool.giveBack(u)
 		w.fail(c, faultOf(err))
 		return
+	}
+	if c.idempotent && m != &w.retry { // if it is lost it is sent again
+		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
 	}
 	c.endpoint, c.up = u.endpoint, u
 	c.begin = u.queued

@@ -39,6 +39,7 @@ type worker struct {
 	resend  protocol.Scratch
 	pools   []*pool
 	wheel   *wheel
+	retries retryBudget
 	stats   workerStats
 	bufs    bufferPool
 
@@ -69,6 +70,7 @@ func newWorker(p *Proxy, id int) *worker {
 	}
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
+	w.retries.left = retryMost
 	w.stats.init(p)
 	return w
 }
