@@ -18,7 +18,7 @@ type serveFlags struct {
 
 func (f *serveFlags) add(c *cobra.Command) {
 	c.Flags().StringVarP(&f.file, "config", "c", "", "configuration `file` (docs/configuration.md); without one the defaults stand")
-	c.Flags().StringVar(&f.runDir, "run-dir", "", "run `directory`; goes before $"+config.RunDirEnv+" and the file's run_dir")
+	c.Flags().StringVar(&f.runDir, "run-dir", "", "run `directory`; goes before the file's run_dir, which goes before $"+config.RunDirEnv)
 	c.Flags().StringVar(&f.registry, "registry", "", "registry `path`, a YAML file or a folder; goes before the file's registry.path")
 	c.Flags().StringVar(&f.level, "log-level", "", "debug, info, warn or error; goes before the file's log.level")
 }
@@ -66,9 +66,6 @@ func serve(c *cobra.Command, role config.Role, f serveFlags) error {
 	cfg, err := config.Load(f.file, role)
 	if err != nil {
 		return usage(err)
-	}
-	if dir := os.Getenv(config.RunDirEnv); dir != "" {
-		cfg.RunDir = dir
 	}
 	override(&cfg.RunDir, f.runDir)
 	override(&cfg.Registry.Path, f.registry)

@@ -22,7 +22,7 @@ const (
 
 // Config is everything that the file can say.
 type Config struct {
-	RunDir     string `yaml:"run_dir" help:"the run directory: pub/ is for guests, private/ for the proxy; one proxy each. --run-dir and $BELLHOP_RUN_DIR go before it"`
+	RunDir     string `yaml:"run_dir" help:"the run directory: pub/ is for guests, private/ for the proxy; one proxy each. --run-dir goes before it; $BELLHOP_RUN_DIR is the default where it is set"`
 	Host       string `yaml:"host" help:"this host's name, as endpoints and remote proxies know it; empty: the kernel's host name"`
 	Zone       string `yaml:"zone" help:"this host's zone, for the order same host, same zone, the rest"`
 	Workers    int    `yaml:"workers" min:"0" max:"64" help:"event loops; 0: one for each CPU that the process may use, at most 16"`
@@ -121,6 +121,7 @@ type Timeouts struct {
 	MaxCall      time.Duration `yaml:"max_call" min:"1ms" max:"24h" help:"the longest deadline that a caller may ask for"`
 	Connect      time.Duration `yaml:"connect" min:"1ms" max:"5m" help:"connecting to an endpoint"`
 	UpstreamIdle time.Duration `yaml:"upstream_idle" min:"100ms" max:"24h" help:"a connection to an endpoint without a call; keep it below the server's own"`
+	UpstreamAge  time.Duration `yaml:"upstream_age" min:"0s" max:"8760h" help:"a connection to an endpoint, closed between two calls so that host names are resolved anew; 0s: never"`
 	Stall        time.Duration `yaml:"stall" min:"10ms" max:"1h" help:"a multiplexed connection to an endpoint with calls in flight and no byte"`
 	KeepAlive    time.Duration `yaml:"keepalive" min:"1s" max:"2h" help:"TCP keepalive to endpoints"`
 	UserTimeout  time.Duration `yaml:"user_timeout" min:"100ms" max:"1h" help:"TCP_USER_TIMEOUT to endpoints: written bytes that nobody acknowledges"`
@@ -214,8 +215,8 @@ func Default(r Role) *Config {
 		},
 		Timeouts: Timeouts{
 			Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call,
-			MaxCall: t.MaxCall, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, Stall: t.Stall, KeepAlive: t.KeepAlive,
-			UserTimeout: t.UserTimeout,
+			MaxCall: t.MaxCall, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
+			KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
 		},
 		Remote:      RemoteRole{Grant: Grant{Calls: 256, Bytes: 64 << 20}},
 		AddressFile: AddressFile{Lease: addrfile.DefaultLease},

@@ -28,7 +28,8 @@ func timeouts(c *config.Config) proxy.Timeouts {
 	t := &c.Timeouts
 	return proxy.Timeouts{
 		Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call, MaxCall: t.MaxCall,
-		Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, Stall: t.Stall, KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
+		Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall, KeepAlive: t.KeepAlive,
+		UserTimeout: t.UserTimeout,
 	}
 }
 
