@@ -17,6 +17,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/bellhop-mesh/bellhop/cmd/bellhop/demo"
 )
 
 // version is set by the build.
@@ -89,7 +91,7 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(newLocal(), newRemote())
+	root.AddCommand(newLocal(), newRemote(), demo.Command())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(c *cobra.Command, a []string) error {

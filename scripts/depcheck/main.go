@@ -52,6 +52,7 @@ var table = []row{
 	{"daemonset/rundir", nil},
 	{"daemonset/identity", nil},
 	{"client", []string{"daemonset/addrfile"}},
+	{"client/python", nil},
 	{"cmd/bellhop", all},
 	{"cmd/thriftperf", all},
 	{"scripts/example", all},
