@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -43,9 +44,6 @@ func usage(err error) error {
 	return usageError{err}
 }
 
-// silent is an error that was told already.
-var errTold = errors.New("told already")
-
 func main() { os.Exit(run(os.Args[1:])) }
 
 func run(args []string) int {
@@ -60,17 +58,11 @@ func run(args []string) int {
 	case err == nil:
 		return exitOK
 	case errors.As(err, &ue):
-		tell(err)
+		fmt.Fprintln(os.Stderr, "bellhop:", err)
 		return exitUsage
 	default:
-		tell(err)
-		return exitFailed
-	}
-}
-
-func tell(err error) {
-	if !errors.Is(err, errTold) {
 		fmt.Fprintln(os.Stderr, "bellhop:", err)
+		return exitFailed
 	}
 }
 
@@ -86,12 +78,23 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
   bellhop demo                                    see it all on this machine`,
 		SilenceErrors: true, SilenceUsage: true,
 		Version: version,
+		Args: func(c *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return nil
+			}
+			hint := ""
+			if near := c.SuggestionsFor(args[0]); len(near) > 0 {
+				hint = "; did you mean " + strings.Join(near, " or ") + "?"
+			}
+			return usage(fmt.Errorf("unknown command %q%s; see bellhop --help", args[0], hint))
+		},
+		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	root.CompletionOptions.HiddenDefaultCmd = true
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(newLocal(), newRemote(), demo.Command())
+	root.AddCommand(newLocal(), newRemote(), newStatus(), newCheck(), newVersion(), demo.Command())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(c *cobra.Command, a []string) error {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy"
+	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
 // Status is what `bellhop status` shows: what a proxy is, and what it did in a window.
@@ -121,7 +122,7 @@ func (s *Server) Status(ctx context.Context, window time.Duration) (*Status, err
 	if err != nil {
 		return nil, err
 	}
-	out := compare(first, second, endpoints)
+	out := compare(first, second, s.Proxy.Table(), endpoints)
 	out.Process, out.Listeners, out.State = s.Process, s.Listeners, s.State()
 	out.UptimeS = time.Since(s.Process.Started).Seconds()
 	out.Problem = s.File.Stats().LastError
@@ -132,8 +133,8 @@ func (s *Server) Status(ctx context.Context, window time.Duration) (*Status, err
 	return out, nil
 }
 
-// compare makes a status of two looks and the endpoints.
-func compare(first, second sample, endpoints []proxy.EndpointStats) *Status {
+// compare makes a status of two looks, the table and the endpoints.
+func compare(first, second sample, table *route.Table, endpoints []proxy.EndpointStats) *Status {
 	seconds := max(second.at.Sub(first.at).Seconds(), 1e-3)
 	out := &Status{
 		WindowS: seconds, InFlight: second.stats.InFlight, Bytes: second.stats.BytesBuffered, CallerConns: second.stats.CallerConns,
@@ -146,13 +147,15 @@ func compare(first, second sample, endpoints []proxy.EndpointStats) *Status {
 		}
 		return services[name]
 	}
+	for _, name := range table.Names() { // those without an endpoint, too
+		service(name).Mode = table.Lookup([]byte(name)).Mode.String()
+	}
 	for _, e := range endpoints {
 		if e.Service == remotesName {
 			out.Remotes = append(out.Remotes, e)
 			continue
 		}
 		v := service(e.Service)
-		v.Mode = e.Mode
 		v.Endpoints = append(v.Endpoints, e)
 	}
 	for i := range second.stats.Methods {

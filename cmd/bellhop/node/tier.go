@@ -82,6 +82,46 @@ func (n *node) join(ctx context.Context) error {
 	return nil
 }
 
+// CheckFiles judges the files that a configuration names, as a start would: tokens, certificates and keys, owners of
+// sockets. The error joins everything that is wrong.
+func CheckFiles(c *config.Config, role config.Role) error {
+	var errs []error
+	check := func(key string, err error) {
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", key, err))
+		}
+	}
+	token := func(key, path string) {
+		if path != "" {
+			_, err := readToken(path)
+			check(key, err)
+		}
+	}
+	server := func(key string, t config.TLS) {
+		if t.Set() {
+			_, err := serverTLS(t, false)
+			check(key, err)
+		}
+	}
+	for i := range c.Listeners {
+		key := fmt.Sprintf("listeners[%d]", i)
+		_, _, err := owner(c.Listeners[i].Owner)
+		check(key+".owner", err)
+		server(key+".tls", c.Listeners[i].TLS)
+	}
+	if role == config.Remote {
+		token("remote.token_file", c.Remote.TokenFile)
+		server("remote.tls", c.Remote.TLS)
+		return errors.Join(errs...)
+	}
+	token("handoff.token_file", c.HandOff.TokenFile)
+	if c.HandOff.TLS.Set() {
+		_, err := clientTLS(c.HandOff.TLS)
+		check("handoff.tls", err)
+	}
+	return errors.Join(errs...)
+}
+
 // Bounds of a token, in bytes.
 const (
 	minToken = 16
