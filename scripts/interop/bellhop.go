@@ -30,26 +30,26 @@ type Proxy struct {
 
 // Setup is what a proof wants of the proxy.
 type Setup struct {
+	Binary   string   // the program
 	Registry string   // a file registry
 	Bound    []string // services that get a listener of their own
 }
 
-// StartProxy runs bin/bellhop of the repository at root and returns once its address file says that it serves. The caller
-// must Stop it.
-func StartProxy(ctx context.Context, root string, s Setup) (*Proxy, error) {
+// StartProxy runs `bellhop local` and returns once its address file says that it serves. The caller must Stop it.
+func StartProxy(ctx context.Context, s Setup) (*Proxy, error) {
 	dir, err := os.MkdirTemp("", "interop-")
 	if err != nil {
 		return nil, err
 	}
 	p := &Proxy{dir: dir, bound: map[string]string{}}
-	if err := p.start(ctx, filepath.Join(root, "bin/bellhop"), s); err != nil {
+	if err := p.start(ctx, s); err != nil {
 		p.Stop()
 		return nil, err
 	}
 	return p, nil
 }
 
-func (p *Proxy) start(ctx context.Context, binary string, s Setup) error {
+func (p *Proxy) start(ctx context.Context, s Setup) error {
 	registry, config := filepath.Join(p.dir, "services.yaml"), filepath.Join(p.dir, "bellhop.yaml")
 	if err := os.WriteFile(registry, []byte(s.Registry), 0o600); err != nil {
 		return err
@@ -58,7 +58,7 @@ func (p *Proxy) start(ctx context.Context, binary string, s Setup) error {
 		return err
 	}
 	var err error
-	if p.process, err = start("bellhop", binary, "local", "-c", config); err != nil {
+	if p.process, err = start("bellhop", s.Binary, "local", "-c", config); err != nil {
 		return err
 	}
 	deadline := time.Now().Add(proxyReady)
@@ -137,7 +137,7 @@ func (p *Proxy) Stop() {
 func (p *Proxy) Said() string { return p.process.stderr.String() }
 
 // MatrixSetup registers one service for each target; the last of each language also has a listener of its own.
-func MatrixSetup(targets []Target) Setup {
+func MatrixSetup(binary string, targets []Target) Setup {
 	var b strings.Builder
 	b.WriteString("services:\n")
 	var bound []string
@@ -148,7 +148,7 @@ func MatrixSetup(targets []Target) Setup {
 			bound = append(bound, t.Service())
 		}
 	}
-	return Setup{Registry: b.String(), Bound: bound}
+	return Setup{Binary: binary, Registry: b.String(), Bound: bound}
 }
 
 // boundTo are the targets that callers without a service name reach, each by a listener of its own.
@@ -157,12 +157,12 @@ var boundTo = map[string]string{
 }
 
 // IsolationSetup lets attackers and victims share one upstream connection of each service.
-func IsolationSetup(fields []Field) Setup {
+func IsolationSetup(binary string, fields []Field) Setup {
 	var b strings.Builder
 	b.WriteString("services:\n")
 	for _, f := range fields {
 		fmt.Fprintf(&b, "  %s: {framing: %s, mode: %s, max_connections: 1, max_pending: 64, timeout: 5s, oneway: [notify], endpoints: [%q]}\n",
 			f.Service, f.To.Framing, f.Mode, f.To.Addr)
 	}
-	return Setup{Registry: b.String()}
+	return Setup{Binary: binary, Registry: b.String()}
 }

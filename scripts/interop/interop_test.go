@@ -3,7 +3,9 @@ package interop
 import (
 	"context"
 	"errors"
+	"io"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -162,5 +164,65 @@ func TestStartedProcessThatDiesIsNamed(t *testing.T) {
 	}
 	if _, err := start("nothing", "/does/not/exist"); err == nil || errors.Unwrap(err) == nil {
 		t.Errorf("start returned %v", err)
+	}
+}
+
+// buildProxy compiles the binary that the tests run against: the one in bin may be another commit's.
+func buildProxy(t *testing.T) string {
+	t.Helper()
+	binary := filepath.Join(t.TempDir(), "bellhop")
+	if out, err := exec.Command("go", "build", "-o", binary, root+"/cmd/bellhop").CombinedOutput(); err != nil {
+		t.Fatalf("go build: %v\n%s", err, out)
+	}
+	return binary
+}
+
+func proxyFor(t *testing.T, s Setup) *Proxy {
+	t.Helper()
+	p, err := StartProxy(context.Background(), s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p
+}
+
+// TestInterop is the matrix of `make prove-interop`.
+func TestInterop(t *testing.T) {
+	build(t)
+	langs := Langs()
+	targets := serveAll(t, langs)
+	p := proxyFor(t, MatrixSetup(buildProxy(t), targets))
+	results, err := Run(context.Background(), root, Through(p, langs, targets), io.Discard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range results {
+		if r.Reason != "" {
+			t.Error(r)
+		}
+	}
+	if len(results) < 1900 {
+		t.Errorf("%d combinations; the matrix has shrunk", len(results))
+	}
+}
+
+// TestIsolation is `make prove-isolation`.
+func TestIsolation(t *testing.T) {
+	build(t)
+	fields := Fields(serveAll(t, Langs()))
+	p := proxyFor(t, IsolationSetup(buildProxy(t), fields))
+	var table strings.Builder
+	failed, err := Isolate(context.Background(), p.Addr, fields, &table)
+	if err != nil || failed > 0 {
+		t.Errorf("%v, %d rows fell short:", err, failed)
+		for row := range strings.Lines(table.String()) {
+			if !strings.HasSuffix(row, " ok\n") {
+				t.Log(row)
+			}
+		}
+	}
+	if rows := strings.Count(table.String(), "\n"); rows != len(fields)*len(attacks())+2 || len(fields) != 16 {
+		t.Errorf("%d rows in %d fields", rows, len(fields))
 	}
 }

@@ -3,6 +3,7 @@ package interop
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
@@ -15,10 +16,11 @@ import (
 )
 
 const (
-	victims     = 3                    // connections that call all the time
-	strikes     = 5                    // how often each attack is tried
-	victimPause = 5 * time.Millisecond // after a call that failed
-	victimCalls = 10                   // calls that must have ended well after each strike
+	fieldsAtATime = 4
+	victims       = 3                    // connections that call all the time
+	strikes       = 5                    // how often each attack is tried
+	victimPause   = 5 * time.Millisecond // after a call that failed
+	victimCalls   = 10                   // calls that must have ended well after each strike
 )
 
 // Field is one place where attackers and victims meet: one server in one framing, by one pooling mode.
@@ -46,31 +48,38 @@ func Fields(targets []Target) []Field {
 // Meeting is one row of the table.
 type Meeting struct {
 	Field
-	Attack       string
-	Got          string // by the attacker, in its last try
-	Calls        int64  // of the victims
-	Errors       int64
-	FirstError   string
-	Wrong        string // what fell short; empty when nothing did
-	VictimsFault bool
+	Attack     string
+	Got        string // by the attacker, in its last try
+	Calls      int64  // of the victims
+	Errors     int64
+	FirstError string
+	Wrong      string // what fell short; empty when nothing did
 }
 
 // Isolate runs every attack on every field through the proxy at addr, while victims call, and prints the table to w.
-// An error is one of the proof's own; failed counts the rows that fell short.
+// Several fields are fought over at a time; the rows come in order. An error is one of the proof's own; failed counts the
+// rows that fell short.
 func Isolate(ctx context.Context, addr string, fields []Field, w io.Writer) (failed int, err error) {
 	fmt.Fprintf(w, "%-7s %-15s %-12s %-32s %-20s %7s %7s  ok\n", "server", "framing", "mode", "attack", "attacker got", "victim", "errors")
+	type outcome struct {
+		rows []Meeting
+		err  error
+	}
+	done := make([]chan outcome, len(fields))
+	slots := make(chan struct{}, fieldsAtATime)
+	for i, f := range fields {
+		done[i] = make(chan outcome, 1)
+		go func() {
+			slots <- struct{}{}
+			rows, err := f.fight(ctx, addr)
+			<-slots
+			done[i] <- outcome{rows, err}
+		}()
+	}
 	passed := 0
-	for _, f := range fields {
-		v, err := newVictims(addr, f.Service)
-		if err != nil {
-			return failed, fmt.Errorf("%s: %w", f.Service, err)
-		}
-		for _, a := range attacks() {
-			if ctx.Err() != nil {
-				v.stop()
-				return failed, ctx.Err()
-			}
-			m := v.meet(addr, f, a)
+	for _, ch := range done {
+		o := <-ch
+		for _, m := range o.rows {
 			fmt.Fprintln(w, m)
 			if m.Wrong == "" {
 				passed++
@@ -78,10 +87,26 @@ func Isolate(ctx context.Context, addr string, fields []Field, w io.Writer) (fai
 				failed++
 			}
 		}
-		v.stop()
+		err = errors.Join(err, o.err)
 	}
 	fmt.Fprintf(w, "prove-isolation: %d passed, %d failed\n", passed, failed)
-	return failed, nil
+	return failed, err
+}
+
+// fight tries every attack on one field.
+func (f Field) fight(ctx context.Context, addr string) (rows []Meeting, err error) {
+	v, err := newVictims(addr, f.Service)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", f.Service, err)
+	}
+	defer v.stop()
+	for _, a := range attacks() {
+		if ctx.Err() != nil {
+			return rows, ctx.Err()
+		}
+		rows = append(rows, v.meet(addr, f, a))
+	}
+	return rows, nil
 }
 
 // String is the row that is printed.

@@ -75,12 +75,9 @@ func (c *ospClient) Call(ctx context.Context, method string, args, result thrift
 	reply, err := c.peer.Call(c.service, method, buf.Bytes(), patience)
 	var ret *osppeer.RetError
 	if errors.As(err, &ret) {
-		kind := int32(thrift.UNKNOWN_APPLICATION_EXCEPTION)
-		switch ret.Reply.RetCode {
-		case retUnknownMethod:
+		kind := int32(thrift.UNKNOWN_APPLICATION_EXCEPTION) // retInternalError too: it stands for both
+		if ret.Reply.RetCode == retUnknownMethod {
 			kind = thrift.UNKNOWN_METHOD
-		case retInternalError:
-			kind = thrift.INTERNAL_ERROR
 		}
 		return thrift.ResponseMeta{}, thrift.NewTApplicationException(kind, ret.Error())
 	}

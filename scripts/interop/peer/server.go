@@ -101,8 +101,14 @@ func (f framing) acceptTTHeader(l net.Listener, p thrift.TProcessor) {
 		}
 		go func() {
 			defer c.Close()
-			prot := f.protocols().GetProtocol(serveTTHeader(c, f))
-			for answerable(p.Process(context.Background(), prot, prot)) {
+			t := serveTTHeader(c, f)
+			for t.readFrame() == nil {
+				g := f
+				g.compact = t.compact // of this frame
+				prot := g.protocols().GetProtocol(t)
+				if !answerable(p.Process(context.Background(), prot, prot)) {
+					return
+				}
 			}
 		}()
 	}

@@ -22,7 +22,8 @@ type ttheader struct {
 	conn    net.Conn
 	in      *bufio.Reader
 	inner   bool
-	compact bool
+	compact bool   // of the frame that was read last, where either is taken
+	either  bool   // the header says which protocol it is
 	service string // sent as ToService by callers
 	server  bool
 	seq     uint32 // caller: of the last call; server: of the call being answered
@@ -46,7 +47,10 @@ func callTTHeader(conn net.Conn, f framing, service string) *ttheader {
 }
 
 func serveTTHeader(conn net.Conn, f framing) *ttheader {
-	return &ttheader{conn: conn, in: bufio.NewReader(conn), inner: f.inner, compact: f.compact, server: true}
+	return &ttheader{
+		conn: conn, in: bufio.NewReader(conn), inner: f.inner, compact: f.compact, server: true,
+		either: f.inner,
+	} // ttheader-framed is declared without a protocol
 }
 
 func (t *ttheader) Open() error            { return nil }
@@ -167,6 +171,9 @@ func (t *ttheader) checkHeader(seq uint32, head []byte) error {
 		return fmt.Errorf("ttheader: the reply carries sequence %d, the call had %d", seq, t.seq)
 	}
 	t.seq = seq
+	if t.either && len(head) > 0 {
+		t.compact = head[0] == 2
+	}
 	want := byte(0)
 	if t.compact {
 		want = 2

@@ -13,8 +13,14 @@ import (
 	"github.com/bellhop-mesh/bellhop/scripts/interop"
 )
 
+// how are the flags.
+type how struct {
+	direct  bool
+	bellhop string
+}
+
 func main() {
-	proofs := map[string]func(ctx context.Context, root string, direct bool) (failed int, err error){
+	proofs := map[string]func(context.Context, string, how) (failed int, err error){
 		"interop": proveInterop, "isolation": proveIsolation,
 	}
 	name := ""
@@ -27,11 +33,13 @@ func main() {
 		os.Exit(2)
 	}
 	set := flag.NewFlagSet(name, flag.ExitOnError)
-	direct := set.Bool("direct", false, "without the proxy: what the peers do by themselves")
+	var how how
+	set.BoolVar(&how.direct, "direct", false, "without the proxy: what the peers do by themselves")
+	set.StringVar(&how.bellhop, "bellhop", "bin/bellhop", "the program to prove")
 	_ = set.Parse(os.Args[2:])
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
-	failed, err := prove(ctx, ".", *direct)
+	failed, err := prove(ctx, ".", how)
 	if err != nil {
 		fmt.Fprintf(os.Stderr, "prove-%s: %v\n", name, err)
 	}
@@ -40,7 +48,7 @@ func main() {
 	}
 }
 
-func proveInterop(ctx context.Context, root string, direct bool) (failed int, err error) {
+func proveInterop(ctx context.Context, root string, how how) (failed int, err error) {
 	begun := time.Now()
 	langs := interop.Langs()
 	servers, err := interop.StartServers(ctx, root, langs)
@@ -49,8 +57,8 @@ func proveInterop(ctx context.Context, root string, direct bool) (failed int, er
 		return 0, err
 	}
 	combos := interop.Direct(langs, servers.Targets)
-	if !direct {
-		proxy, err := interop.StartProxy(ctx, root, interop.MatrixSetup(servers.Targets))
+	if !how.direct {
+		proxy, err := interop.StartProxy(ctx, interop.MatrixSetup(how.bellhop, servers.Targets))
 		if err != nil {
 			return 0, err
 		}
@@ -65,18 +73,18 @@ func proveInterop(ctx context.Context, root string, direct bool) (failed int, er
 	return failed, nil
 }
 
-func proveIsolation(ctx context.Context, root string, direct bool) (failed int, err error) {
+func proveIsolation(ctx context.Context, root string, how how) (failed int, err error) {
 	servers, err := interop.StartServers(ctx, root, interop.Langs())
 	defer servers.Stop()
 	if err != nil {
 		return 0, err
 	}
-	if direct {
+	if how.direct {
 		_, err := interop.Naive(servers.Targets, os.Stdout)
 		return 0, err
 	}
 	fields := interop.Fields(servers.Targets)
-	proxy, err := interop.StartProxy(ctx, root, interop.IsolationSetup(fields))
+	proxy, err := interop.StartProxy(ctx, interop.IsolationSetup(how.bellhop, fields))
 	if err != nil {
 		return 0, err
 	}
