@@ -1,0 +1,244 @@
+package idl
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/alecthomas/participle/v2"
+	"github.com/alecthomas/participle/v2/lexer"
+)
+
+// maxDepth bounds the nesting of brackets in a file: the parser and the resolver recurse along them.
+const maxDepth = 64
+
+// document is one file as it is written.
+type document struct {
+	Entries []*entry `@@*`
+}
+
+// entry is one header or definition of a file. Exactly one field is set.
+type entry struct {
+	Pos        lexer.Position
+	Include    *string        `(   "include" @String`
+	CppInclude *string        `  | "cpp_include" @String`
+	Namespace  *namespaceNode `  | "namespace" @@`
+	Const      *constNode     `  | "const" @@`
+	Typedef    *typedefNode   `  | "typedef" @@`
+	Enum       *enumNode      `  | "enum" @@`
+	Senum      *senumNode     `  | "senum" @@`
+	Struct     *structNode    `  | @@`
+	Service    *serviceNode   `  | "service" @@ ) ( "," | ";" )?`
+}
+
+type namespaceNode struct {
+	Scope string `@( "*" | Ident )`
+	Name  string `@( Ident | String )`
+	Notes *notes `@@?`
+}
+
+type constNode struct {
+	Type  *typeNode `@@`
+	Name  string    `@Ident "="`
+	Value *constant `@@`
+}
+
+type typedefNode struct {
+	Type  *typeNode `@@`
+	Name  string    `@Ident`
+	Notes *notes    `@@?`
+}
+
+type enumNode struct {
+	Name   string       `@Ident "{"`
+	Values []*enumValue `@@* "}"`
+	Notes  *notes       `@@?`
+}
+
+type enumValue struct {
+	Pos   lexer.Position
+	Name  string  `@Ident`
+	Value *string `( "=" @( Hex | Int ) )?`
+	Notes *notes  `@@? ( "," | ";" )?`
+}
+
+type senumNode struct {
+	Name   string   `@Ident "{"`
+	Values []string `( @String ( "," | ";" )? )* "}"`
+	Notes  *notes   `@@?`
+}
+
+type structNode struct {
+	Kind   string       `@( "struct" | "union" | "exception" )`
+	Name   string       `@Ident "xsd_all"? "{"`
+	Fields []*fieldNode `@@* "}"`
+	Notes  *notes       `@@?`
+}
+
+type fieldNode struct {
+	Pos     lexer.Position
+	ID      *string   `( @( Hex | Int ) ":" )?`
+	Need    string    `@( "required" | "optional" )?`
+	Type    *typeNode `@@ "&"?`
+	Name    string    `@Ident`
+	Default *constant `( "=" @@ )? "xsd_optional"? "xsd_nillable"?`
+	Notes   *notes    `@@? ( "," | ";" )?`
+}
+
+// typeNode is a type's name with what stands between its angle brackets.
+type typeNode struct {
+	Pos   lexer.Position
+	Name  string      `@Ident ( "cpp_type" String )?`
+	Args  []*typeNode `( "<" @@ ( "," @@ )* ">" )? ( "cpp_type" String )?`
+	Notes *notes      `@@?`
+}
+
+type serviceNode struct {
+	Name    string          `@Ident`
+	Extends *reference      `( "extends" @@ )? "{"`
+	Methods []*functionNode `@@* "}"`
+	Notes   *notes          `@@?`
+}
+
+type reference struct {
+	Pos  lexer.Position
+	Name string `@Ident`
+}
+
+type functionNode struct {
+	Pos     lexer.Position
+	Oneway  bool         `@( "oneway" | "async" )?`
+	Returns *typeNode    `@@`
+	Name    string       `@Ident "("`
+	Args    []*fieldNode `@@* ")"`
+	Throws  []*fieldNode `( "throws" "(" @@* ")" )?`
+	Notes   *notes       `@@? ( "," | ";" )?`
+}
+
+// notes are annotations. Nothing here depends on one.
+type notes struct {
+	Keys []string `"(" ( @Ident ( "=" String )? ( "," | ";" )? )* ")"`
+}
+
+// constant is a value as it is written. Exactly one field is set.
+type constant struct {
+	Pos    lexer.Position
+	Double *string    `  @Double`
+	Int    *string    `| @( Hex | Int )`
+	Text   *string    `| @String`
+	Name   *string    `| @Ident`
+	List   *constList `| @@`
+	Map    *constMap  `| @@`
+}
+
+type constList struct {
+	Open   string      `@"["`
+	Values []*constant `( @@ ( "," | ";" )? )* "]"`
+}
+
+type constMap struct {
+	Open    string        `@"{"`
+	Entries []*constEntry `@@* "}"`
+}
+
+type constEntry struct {
+	Key   *constant `@@ ":"`
+	Value *constant `@@ ( "," | ";" )?`
+}
+
+// grammar is the lexer and the parser. Building them takes a few milliseconds, which only who reads a file pays.
+type grammar struct {
+	lex    *lexer.StatefulDefinition
+	parser *participle.Parser[document]
+}
+
+var theGrammar = sync.OnceValue(func() *grammar {
+	lex := lexer.MustSimple([]lexer.SimpleRule{
+		{Name: "Comment", Pattern: `(//|#)[^\n]*|/\*([^*]|\*+[^*/])*\*+/`},
+		{Name: "Space", Pattern: `[\s\x{FEFF}]+`},
+		{Name: "String", Pattern: `"(\\.|[^"\\\n])*"|'(\\.|[^'\\\n])*'`},
+		{Name: "Double", Pattern: `[+-]?([0-9]*\.[0-9]+([eE][+-]?[0-9]+)?|[0-9]+[eE][+-]?[0-9]+)`},
+		{Name: "Hex", Pattern: `[+-]?0[xX][0-9A-Fa-f]+`},
+		{Name: "Int", Pattern: `[+-]?[0-9]+`},
+		{Name: "Ident", Pattern: `[A-Za-z_](\.[A-Za-z_0-9]|[A-Za-z_0-9])*`},
+		{Name: "Punct", Pattern: `[{}()<>\[\],;:=*&]`},
+		{Name: "Open", Pattern: `/\*|["']`},
+		{Name: "Other", Pattern: `(?s:.)`},
+	})
+	return &grammar{lex: lex, parser: participle.MustBuild[document](participle.Lexer(lex), participle.Elide("Comment", "Space"))}
+})
+
+// parse reads one file. name is what errors call it.
+func parse(name, text string) (*document, error) {
+	g := theGrammar()
+	if err := g.scan(name, text); err != nil {
+		return nil, err
+	}
+	doc, err := g.parser.ParseString(name, text)
+	var pe participle.Error
+	if errors.As(err, &pe) {
+		return nil, at(pe.Position(), "%s", hinted(pe.Message()))
+	}
+	return doc, err
+}
+
+// scan refuses what the grammar would stumble over without saying why, and nesting before anything recurses into it.
+func (g *grammar) scan(name, text string) error {
+	lx, err := g.lex.LexString(name, text)
+	if err != nil {
+		return err
+	}
+	kinds := g.lex.Symbols()
+	for depth := 0; ; {
+		t, err := lx.Next()
+		if err != nil {
+			return err
+		}
+		switch t.Type {
+		case lexer.EOF:
+			return nil
+		case kinds["Open"]:
+			if t.Value == "/*" {
+				return at(t.Pos, "this comment never ends: close it with */")
+			}
+			return at(t.Pos, "this string does not end on its line: close it with %s", t.Value)
+		case kinds["Other"]:
+			return at(t.Pos, "%q has no meaning in Thrift IDL: remove it", t.Value)
+		case kinds["Punct"]:
+			if strings.Contains("{([<", t.Value) {
+				depth++
+			} else if strings.Contains("})]>", t.Value) {
+				depth--
+			}
+			if depth > maxDepth {
+				return at(t.Pos, "nested deeper than %d levels: use a typedef or a struct", maxDepth)
+			}
+		}
+	}
+}
+
+// hinted adds the next step to what the parser says.
+func hinted(msg string) string {
+	if strings.HasPrefix(msg, `unexpected token "@"`) {
+		return msg + ": annotations stand in parentheses after what they annotate"
+	}
+	if strings.HasPrefix(msg, `unexpected token "<EOF>"`) {
+		return msg + ": is a closing bracket missing?"
+	}
+	return msg
+}
+
+// Error is a defect of an IDL file: where, what, and the next step.
+type Error struct {
+	File      string
+	Line, Col int
+	Msg       string
+}
+
+// Error returns "file:line:col: message".
+func (e *Error) Error() string { return fmt.Sprintf("%s:%d:%d: %s", e.File, e.Line, e.Col, e.Msg) }
+
+func at(p lexer.Position, format string, args ...any) error {
+	return &Error{File: p.Filename, Line: p.Line, Col: p.Column, Msg: fmt.Sprintf(format, args...)}
+}
