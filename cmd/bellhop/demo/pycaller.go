@@ -36,11 +36,13 @@ func (e *noPythonError) Error() string {
 	return "no Python caller: " + e.why + "; get it with scripts/setup.sh demo (Debian: apt-get install python3 python3-thrift)"
 }
 
-// findPython returns a Python that has Apache Thrift. Debian's packages belong to /usr/bin/python3, which need not be
-// the first one in PATH.
-func findPython(ctx context.Context) (string, error) {
+// pythons are where one is looked for. Debian's packages belong to the first, which need not be the first one in PATH.
+var pythons = []string{"/usr/bin/python3", "python3"}
+
+// findPython returns the first of names that has Apache Thrift.
+func findPython(ctx context.Context, names []string) (string, error) {
 	why := "there is no python3"
-	for _, name := range []string{"/usr/bin/python3", "python3"} {
+	for _, name := range names {
 		path, err := exec.LookPath(name)
 		if err != nil {
 			continue
@@ -58,7 +60,7 @@ func findPython(ctx context.Context) (string, error) {
 
 // startPython starts the caller, ready to call. The error is a *noPythonError when it can't be had on this machine.
 func (s *stage) startPython(ctx context.Context) (*pythonCaller, error) {
-	exe, err := findPython(ctx)
+	exe, err := findPython(ctx, pythons)
 	if err != nil {
 		return nil, err
 	}

@@ -34,6 +34,7 @@ type record struct {
 	lastOK time.Time
 	last   via
 	gap    time.Duration // the longest time between two answers
+	gapAt  time.Time     // when it ended
 	backAt time.Time     // when an answer first came through the local proxy again
 }
 
@@ -54,11 +55,22 @@ func newHistogram() *hdrhistogram.Histogram {
 func (r *record) answered(v via, d time.Duration, at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.lastOK.IsZero() {
-		r.gap = max(r.gap, at.Sub(r.lastOK))
-	}
+	r.since(at)
 	r.lastOK = at
 	r.note(v, d, at)
+}
+
+// since notes the time since the last answer.
+func (r *record) since(at time.Time) {
+	if !r.lastOK.IsZero() {
+		r.silent(at.Sub(r.lastOK), at)
+	}
+}
+
+func (r *record) silent(d time.Duration, at time.Time) {
+	if d > r.gap {
+		r.gap, r.gapAt = d, at
+	}
 }
 
 func (r *record) note(v via, d time.Duration, at time.Time) {
@@ -80,7 +92,7 @@ func (r *record) batch(b batch, at time.Time) {
 	for _, us := range b.Local { // a batch with both is rare; whichever order, the next one says where calls go
 		r.note(local, time.Duration(us)*time.Microsecond, at)
 	}
-	r.gap = max(r.gap, time.Duration(b.Gap)*time.Microsecond)
+	r.silent(time.Duration(b.Gap)*time.Microsecond, at)
 	for _, e := range b.Failed {
 		r.fail(e)
 	}
@@ -104,9 +116,7 @@ func (r *record) fail(text string) {
 func (r *record) finished(at time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if !r.lastOK.IsZero() {
-		r.gap = max(r.gap, at.Sub(r.lastOK))
-	}
+	r.since(at)
 }
 
 // row is a caller in the table, over the last second.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 	"sync"
@@ -69,6 +70,8 @@ func (d *demo) play(ctx context.Context) error {
 	osp := newRecord("OSP", ordersService)
 	d.far = newRecord("Go", farawayService)
 	d.records = []*record{near, osp, d.far}
+	d.say(stageLine, "Go", fmt.Sprintf("%d calls/s", time.Second/goPace), "a caller with package client")
+	d.say(stageLine, "OSP", fmt.Sprintf("%d calls/s", time.Second/ospPace), "a caller that speaks OSP and reads the address file itself")
 	python, err := d.startPython(ctx)
 	var none *noPythonError
 	switch {
@@ -78,14 +81,13 @@ func (d *demo) play(ctx context.Context) error {
 	case err != nil:
 		return err
 	default:
+		d.say(stageLine, "Python", "200 calls/s", "a caller with bellhop_client and Apache Thrift")
 		rec := newRecord("Python", greeterService)
 		d.records = []*record{near, rec, osp, d.far}
 		if err := python.call(rec); err != nil {
 			return err
 		}
 	}
-	d.say("callers    %d calls/s in Go and %d/s in OSP%s, by the address file", time.Second/goPace, time.Second/ospPace,
-		map[bool]string{true: ", some in Python"}[python != nil])
 	d.events.start = time.Now()
 	calling, stop := context.WithTimeout(ctx, d.total)
 	defer stop()
@@ -94,12 +96,12 @@ func (d *demo) play(ctx context.Context) error {
 	callers.Go(func() { ended <- callGo(calling, d.addressFile(), near, d.far) })
 	callers.Go(func() { ended <- callOSP(calling, d.addressFile(), osp) })
 	err = d.watch(calling)
+	d.events.end = time.Now()
 	stop()
 	callers.Wait()
 	if python != nil {
 		python.stop()
 	}
-	d.events.end = time.Now()
 	for _, r := range d.records {
 		r.finished(d.events.end)
 	}

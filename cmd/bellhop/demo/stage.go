@@ -31,6 +31,9 @@ type stage struct {
 	pyProblem string // why there is no Python caller
 }
 
+// stageLine tells of a process: its name, where it is, and what it is.
+const stageLine = "%-10s %-36s %s"
+
 // startPatience is how long any process may take to start, on a machine that is busy.
 const startPatience = 10 * time.Second
 
@@ -83,7 +86,7 @@ func (s *stage) build(ctx context.Context) error {
 			return err
 		}
 		addrs[x[0]] = addr
-		s.say("%-10s %-24s %s", x[0], addr, x[2])
+		s.say(stageLine, x[0], addr, x[2])
 	}
 	if err := s.writeFiles(addrs); err != nil {
 		return err
@@ -95,12 +98,12 @@ func (s *stage) build(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("bellhop remote: %w", err)
 	}
-	s.say("%-10s %-24s a member of the remote proxy cluster", "remote", where(f))
+	s.say(stageLine, "remote", where(f), "a member of the remote proxy cluster")
 	f, err = s.startLocal(ctx)
 	if err != nil {
 		return err
 	}
-	s.say("%-10s %-24s the proxy of this host; address file %s", "local", where(f), s.addressFile())
+	s.say(stageLine, "local", where(f), "the proxy of this host; address file "+s.addressFile())
 	return ctx.Err()
 }
 

@@ -40,7 +40,8 @@ type outcome struct {
 	Failed     int64    `json:"failed"`
 	Local      route    `json:"local"`
 	Remote     route    `json:"remote"`
-	LongestGap float64  `json:"longest_gap_ms"`
+	LongestGap float64  `json:"longest_gap_ms"` // between two answers
+	GapAt      float64  `json:"longest_gap_at_s"`
 	BackAfter  float64  `json:"back_after_s"` // since the local proxy served again; 0: not seen
 	Errors     []string `json:"errors"`
 }
@@ -104,7 +105,7 @@ func (r *record) outcome(e events) outcome {
 	defer r.mu.Unlock()
 	o := outcome{
 		Caller: r.caller, Service: r.service, Failed: r.failed, Local: newRoute(r.total[local]), Remote: newRoute(r.total[remote]),
-		LongestGap: round(inMS(r.gap)), Errors: append([]string{}, r.errors...),
+		LongestGap: round(inMS(r.gap)), GapAt: e.since(r.gapAt), Errors: append([]string{}, r.errors...),
 	}
 	if !r.backAt.IsZero() && !e.back.IsZero() {
 		o.BackAfter = round(r.backAt.Sub(e.back).Seconds())
@@ -138,19 +139,21 @@ func (s *summary) verdict() error {
 func (s *summary) String() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "\nsummary after %.1f s\n", s.Seconds)
-	fmt.Fprintf(&b, "  %-24s %7s %7s   %-26s   %-26s  %11s  %10s\n", "", "", "", "via local", "via remote", "longest gap", "back after")
-	fmt.Fprintf(&b, "  %-24s %7s %7s   %7s %8s %9s   %7s %8s %9s\n", "caller → service", "calls", "failed", "calls", "p50", "p99", "calls", "p50", "p99")
+	fmt.Fprintf(&b, "  %-23s %6s %6s  %-24s  %-24s  %-19s %7s\n", "", "", "", "through the local proxy", "through the remote proxy", "longest gap", "back on")
+	fmt.Fprintf(&b, "  %-23s %6s %6s  %6s %7s %9s  %6s %7s %9s  %-19s %7s\n", "caller → service", "calls", "failed",
+		"calls", "p50", "p99 ms", "calls", "p50", "p99 ms", "ms", "local")
 	for _, o := range s.Callers {
 		back := "-"
 		if o.BackAfter > 0 {
-			back = fmt.Sprintf("%.1f s", o.BackAfter)
+			back = fmt.Sprintf("+%.1f s", o.BackAfter)
 		}
-		fmt.Fprintf(&b, "  %-24s %7d %7d   %s   %s  %8.1f ms  %10s\n", o.Caller+" → "+o.Service, o.Calls, o.Failed, o.Local, o.Remote, o.LongestGap, back)
+		gap := fmt.Sprintf("%.0f at %.1f s", o.LongestGap, o.GapAt)
+		fmt.Fprintf(&b, "  %-23s %6d %6d  %s  %s  %-19s %7s\n", o.Caller+" → "+o.Service, o.Calls, o.Failed, o.Local, o.Remote, gap, back)
 	}
-	fmt.Fprintf(&b, "  %-24s %7d %7d   %s   %s  %8.1f ms\n", "all (p50, p99: near ones)", s.Calls, s.Failed, s.Local, s.Remote, s.LongestGap)
+	fmt.Fprintf(&b, "  %-23s %6d %6d  %s  %s  %.0f\n", "all*", s.Calls, s.Failed, s.Local, s.Remote, s.LongestGap)
 	h := s.HandOff
-	fmt.Fprintf(&b, "  hand-off: %s is known to the remote proxy only: %d calls handed over by the local proxy (p50 %.2f ms), %d made straight to the remote one, %d failed\n",
-		h.Service, h.Handed, h.P50, h.Straight, h.Failed)
+	fmt.Fprintf(&b, "  * proxies' columns without %s, which only the remote proxy knows: the local proxy handed %d calls over (p50 %.2f ms),\n"+
+		"    %d went straight to the remote one while there was no local one, %d failed\n", h.Service, h.Handed, h.P50, h.Straight, h.Failed)
 	for _, o := range s.Callers {
 		for _, e := range o.Errors {
 			fmt.Fprintf(&b, "  failed: %s → %s: %s\n", o.Caller, o.Service, e)
@@ -163,4 +166,4 @@ func (s *summary) String() string {
 }
 
 // String is the route's columns.
-func (r route) String() string { return fmt.Sprintf("%7d %5.2f ms %6.2f ms", r.Calls, r.P50, r.P99) }
+func (r route) String() string { return fmt.Sprintf("%6d %7.2f %9.2f", r.Calls, r.P50, r.P99) }

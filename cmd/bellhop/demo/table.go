@@ -66,7 +66,7 @@ func (f frame) head() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%8s  %-9s", "", "local")
 	for _, r := range f.rows {
-		fmt.Fprintf(&b, " | %-29s", r.caller+" → "+r.service)
+		fmt.Fprintf(&b, " | %-30s", r.caller+" → "+r.service)
 	}
 	fmt.Fprintf(&b, "\n%8s  %-9s", "elapsed", "proxy")
 	for range f.rows {
