@@ -28,7 +28,7 @@ const readSize = 64 << 10
 // fill reads what is there into buf, or behind a frame that came in part. data is what there is to split; it is valid
 // until the next fill of any connection. io.EOF: the peer closed.
 func (c *conn) fill(buf []byte) (data []byte, err error) {
-	n, err := rawRead(c.fd, buf)
+	n, err := recv(c.fd, buf)
 	switch {
 	case errors.Is(err, unix.EAGAIN):
 		return nil, nil
@@ -50,7 +50,7 @@ func (c *conn) keep(data []byte) { c.in = append(c.in[:0], data...) }
 func (c *conn) flush(p *poller) error {
 	c.dirty = false
 	for c.sent < len(c.out) {
-		n, err := rawWrite(c.fd, c.out[c.sent:])
+		n, err := send(c.fd, c.out[c.sent:])
 		if errors.Is(err, unix.EAGAIN) {
 			return c.listen(p, c.events|unix.EPOLLOUT)
 		}

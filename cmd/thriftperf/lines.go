@@ -94,6 +94,7 @@ func (g *generator) end(l *line, err error) {
 		g.res.reconnects++
 	}
 	if !g.stopped {
+		g.dialling++
 		go func() { g.dialled <- g.dial(context.Background(), l.id) }()
 	}
 }
@@ -108,7 +109,7 @@ func (g *generator) sweep() {
 			continue
 		}
 		for i := range l.slots {
-			if s := &l.slots[i]; s.seq != 0 && s.start < late {
+			if s := &l.slots[i]; s.seq != 0 && s.sent < late {
 				g.end(l, errTimeout)
 				break
 			}
@@ -127,6 +128,7 @@ func (g *generator) sweep() {
 // redialled takes a new connection, or tries again.
 func (g *generator) redialled(d dialled) {
 	l := g.lines[d.id]
+	g.dialling--
 	switch {
 	case d.err == nil && g.stopped:
 		_ = unix.Close(d.fd)
@@ -138,6 +140,7 @@ func (g *generator) redialled(d dialled) {
 		}
 	case !g.stopped:
 		g.res.fail("connect", d.err, 0)
+		g.dialling++
 		time.AfterFunc(sweepEvery, func() { g.dialled <- g.dial(context.Background(), d.id) })
 	}
 }
@@ -159,10 +162,13 @@ func (g *generator) tickers() (err error) {
 
 func (g *generator) drainTick(fd int) {
 	var b [8]byte
-	_, _ = rawRead(fd, b[:])
+	_, _ = unix.Read(fd, b[:])
 }
 
 func (g *generator) close() {
+	for g.stopped = true; g.dialling > 0; {
+		g.redialled(<-g.dialled)
+	}
 	for _, l := range g.lines {
 		if l.up {
 			_ = unix.Close(l.fd)

@@ -84,6 +84,7 @@ func (o *loadOptions) check() error {
 type slot struct {
 	seq   int32         // 0: free
 	start time.Duration // when the call was to start, since the generator's base
+	sent  time.Duration // when it did
 }
 
 // line is a connection of the generator.
@@ -107,6 +108,7 @@ type generator struct {
 	dirty    []*line
 	idle     []*line // open loop: lines with a free slot, in no order; a line is in it at most once per free slot
 	dialled  chan dialled
+	dialling int   // connections that dialled will yield
 	seq      int32 // of the next call, above the slot's bits
 	bits     int   // of a sequence that name the slot
 	started  int64 // open loop: calls started since begin
@@ -278,12 +280,13 @@ func (g *generator) counts() bool { return g.measured && (!g.stopped || g.o.rate
 // fillLine starts a call in every free slot: the closed loop.
 func (g *generator) fillLine(l *line) {
 	for len(l.free) > 0 && !g.stopped {
-		g.start(l, g.now())
+		now := g.now()
+		g.start(l, now, now)
 	}
 }
 
-// start begins a call on a line that is up and has a free slot.
-func (g *generator) start(l *line, at time.Duration) {
+// start begins a call, which was to begin at another moment perhaps, on a line that is up and has a free slot.
+func (g *generator) start(l *line, at, now time.Duration) {
 	i := l.free[len(l.free)-1]
 	l.free = l.free[:len(l.free)-1]
 	g.seq++
@@ -297,7 +300,7 @@ func (g *generator) start(l *line, at time.Duration) {
 		return
 	}
 	l.out = out
-	l.slots[i] = slot{seq: seq, start: at}
+	l.slots[i] = slot{seq: seq, start: at, sent: now}
 	g.inFlight++
 	g.mark(l)
 }
@@ -308,14 +311,15 @@ func (g *generator) pace() {
 	if g.stopped {
 		return
 	}
-	due := int64((g.now() - g.begin).Seconds() * g.o.rate)
+	now := g.now()
+	due := int64((now - g.begin).Seconds() * g.o.rate)
 	for g.started < due && len(g.idle) > 0 {
 		l := g.idle[len(g.idle)-1]
 		g.idle = g.idle[:len(g.idle)-1]
 		if !l.up || len(l.free) == 0 {
 			continue
 		}
-		g.start(l, g.begin+time.Duration(float64(g.started)/g.o.rate*float64(time.Second)))
+		g.start(l, g.begin+time.Duration(float64(g.started)/g.o.rate*float64(time.Second)), now)
 		g.started++
 	}
 }

@@ -142,7 +142,7 @@ func (s *server) acceptLoop(l net.Listener) {
 			continue
 		}
 		s.accept <- fd
-		_, _ = rawWrite(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
+		_, _ = unix.Write(s.wake, []byte{1, 0, 0, 0, 0, 0, 0, 0})
 	}
 }
 
@@ -150,6 +150,11 @@ func (s *server) acceptLoop(l net.Listener) {
 func (s *server) run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
+	defer func() {
+		for _, c := range s.conns {
+			s.end(c, io.EOF)
+		}
+	}()
 	for ctx.Err() == nil {
 		events, err := s.poll.wait(s.patience())
 		if err != nil {
@@ -185,7 +190,7 @@ func (s *server) patience() int {
 
 func (s *server) enrol() {
 	var count [8]byte
-	_, _ = rawRead(s.wake, count[:])
+	_, _ = unix.Read(s.wake, count[:])
 	for {
 		select {
 		case fd := <-s.accept:

@@ -13,7 +13,7 @@ type speech struct {
 	codec   protocol.Codec
 	wire    protocol.Wire
 	call    protocol.Message
-	result  []byte // the body that a reply must have
+	result  []byte           // the body that a reply must have
 	scratch protocol.Scratch // the call may point into it
 	reply   protocol.Message
 	read    protocol.Scratch // of replies

@@ -37,7 +37,7 @@ func (r *rig) allocations(ctx context.Context, p path) (float64, error) {
 		return 0, err
 	}
 	var busy, calls float64
-	err = r.during(p, 2*time.Second, func() (err error) {
+	err = r.during(p, 1700*time.Millisecond, func() (err error) {
 		busy, calls, err = r.mallocs(ctx, time.Second)
 		return err
 	})

@@ -31,7 +31,7 @@ type options struct {
 func main() {
 	o := options{}
 	flag.IntVar(&o.rounds, "rounds", 3, "rounds, each of which measures every path once")
-	flag.DurationVar(&o.duration, "duration", 2*time.Second, "of one measurement")
+	flag.DurationVar(&o.duration, "duration", 1800*time.Millisecond, "of one measurement")
 	flag.StringVar(&o.raw, "raw", "docs/bench/raw", "folder for the raw results")
 	flag.StringVar(&o.profile, "profile", "", "folder for a CPU profile of bellhop on each path, taken in an extra round")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a target was not met")
