@@ -107,24 +107,37 @@ func (d *decoder) cross(c *Config) {
 		}
 		taken[l.Net+l.Addr] = path
 	}
-	d.pair(c.HandOff.TLS, "handoff.tls", false)
-	d.pair(c.Remote.TLS, "remote.tls", true)
+	if t := c.HandOff.TLS; (t.Cert == "") != (t.Key == "") {
+		d.at("handoff.tls", "handoff.tls", "has one of cert and key; write both")
+	}
+	d.pair(c.Remote.TLS, "remote.tls")
 	if c.Timeouts.Call > c.Timeouts.MaxCall {
 		d.at("timeouts.call", "timeouts.max_call", "%s is longer than timeouts.max_call, %s", ShowDuration(c.Timeouts.Call), ShowDuration(c.Timeouts.MaxCall))
 	}
 	if c.Drain.Grace >= c.Drain.Timeout {
 		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", ShowDuration(c.Drain.Grace), ShowDuration(c.Drain.Timeout))
 	}
-	for _, p := range [][2]any{{"source_calls", c.Limits.SourceCalls > c.Limits.TotalCalls}, {"source_bytes", c.Limits.SourceBytes > c.Limits.TotalBytes}, {"source_connections", c.Limits.SourceConns > c.Limits.TotalConns}} {
-		if source := "limits." + p[0].(string); p[1].(bool) {
-			total := strings.Replace(source, "source", "total", 1)
-			d.at(source, total, "is above %s; lower it, or raise the other", total)
-		}
+	l := &c.Limits
+	d.share("calls", l.SourceCalls > l.TotalCalls)
+	d.share("bytes", l.SourceBytes > l.TotalBytes)
+	d.share("connections", l.SourceConns > l.TotalConns)
+}
+
+// share: one source's bound is at most that of all.
+func (d *decoder) share(of string, above bool) {
+	if above {
+		d.at("limits.source_"+of, "limits.total_"+of, "is above limits.total_%s; lower it, or raise the other", of)
 	}
 }
 
-// at reports at the line of key, or at that of the other key when this one was not written.
+// at reports at the line of key, or at that of the other key when this one was not written. A key whose own value was
+// wrong already is not judged again.
 func (d *decoder) at(key, other, format string, args ...any) {
+	for _, p := range d.problems {
+		if p.Key == key || p.Key == other {
+			return
+		}
+	}
 	line := d.lines[key]
 	if line == 0 {
 		line = d.lines[other]
@@ -161,7 +174,7 @@ func (d *decoder) listener(l *Listener, path string) {
 	if l.Addr == "" && d.lines[path+".addr"] == 0 {
 		d.at(path+".addr", path, "is missing; write a path or host:port")
 	}
-	d.pair(l.TLS, path+".tls", true)
+	d.pair(l.TLS, path+".tls")
 }
 
 func isPort(s string) bool {
@@ -169,14 +182,12 @@ func isPort(s string) bool {
 	return err == nil
 }
 
-// pair: a certificate needs its key, and the accepting side needs both.
-func (d *decoder) pair(t TLS, path string, accepts bool) {
+// pair: the accepting side needs a certificate, and its key.
+func (d *decoder) pair(t ServerTLS, path string) {
 	switch {
 	case (t.Cert == "") != (t.Key == ""):
 		d.at(path, path, "has one of cert and key; write both")
-	case accepts && t.Set() && t.Cert == "":
+	case t.Set() && t.Cert == "":
 		d.at(path, path, "has no cert and key, which the accepting side needs")
-	case accepts && t.ServerName != "":
-		d.at(path+".server_name", path, "is for the connecting side only")
 	}
 }

@@ -50,28 +50,38 @@ type Size int64
 
 // Listener is one place where callers come in.
 type Listener struct {
-	Name      string `yaml:"name" help:"its name in logs and in status; default NET:ADDR"`
-	Net       string `yaml:"net" oneof:"unix,tcp" help:"unix or tcp"`
-	Addr      string `yaml:"addr" help:"unix: a path, relative to the run directory's pub; tcp: host:port, where port 0 takes a free one"`
-	Mode      string `yaml:"mode" check:"mode" help:"unix: the socket's mode, in octal; default 0666"`
-	Owner     string `yaml:"owner" help:"unix: user, user:group or :group, by name or number; default: the process's own"`
-	Service   string `yaml:"service" help:"calls that name no service go to this one: unmodified clients; such a listener is not in the address file"`
-	Framing   string `yaml:"framing" check:"framing" help:"the only framing spoken here; default auto: told by a connection's first bytes"`
-	Ordered   bool   `yaml:"ordered" help:"one call at a time for each connection"`
-	Advertise string `yaml:"advertise" check:"hostport" help:"tcp: the host:port that the address file names; default the one listened on, loopback for a wildcard"`
-	TLS       TLS    `yaml:"tls"`
+	Name      string    `yaml:"name" help:"its name in logs and in status; default NET:ADDR"`
+	Net       string    `yaml:"net" oneof:"unix,tcp" help:"unix or tcp"`
+	Addr      string    `yaml:"addr" help:"unix: a path, relative to the run directory's pub; tcp: host:port, where port 0 takes a free one"`
+	Mode      string    `yaml:"mode" check:"mode" help:"unix: the socket's mode, in octal; default 0666"`
+	Owner     string    `yaml:"owner" help:"unix: user, user:group or :group, by name or number; default: the process's own"`
+	Service   string    `yaml:"service" help:"calls that name no service go to this one: unmodified clients; such a listener is not in the address file"`
+	Framing   string    `yaml:"framing" check:"framing" help:"the only framing spoken here; default auto: told by a connection's first bytes"`
+	Ordered   bool      `yaml:"ordered" help:"one call at a time for each connection"`
+	Advertise string    `yaml:"advertise" check:"hostport" help:"tcp: the host:port that the address file names; default the one listened on, loopback for a wildcard"`
+	TLS       ServerTLS `yaml:"tls"`
 }
 
-// TLS names the files of one side.
-type TLS struct {
-	Cert       string `yaml:"cert" help:"PEM file of this side's certificate chain"`
-	Key        string `yaml:"key" help:"PEM file of the certificate's private key"`
-	CA         string `yaml:"ca" help:"PEM file of the authorities that the other side's certificate is verified with"`
-	ServerName string `yaml:"server_name" help:"connecting side: the name in the other side's certificate; default the host that was connected to"`
+// ServerTLS names the files of the accepting side.
+type ServerTLS struct {
+	Cert string `yaml:"cert" help:"PEM file of this side's certificate chain"`
+	Key  string `yaml:"key" help:"PEM file of the certificate's private key"`
+	CA   string `yaml:"ca" help:"PEM file of the authorities that callers' certificates are verified with; without one no certificate is asked for"`
 }
 
 // Set reports whether anything was said.
-func (t TLS) Set() bool { return t != TLS{} }
+func (t ServerTLS) Set() bool { return t != ServerTLS{} }
+
+// ClientTLS names the files of the connecting side.
+type ClientTLS struct {
+	Cert       string `yaml:"cert" help:"PEM file of this side's certificate chain"`
+	Key        string `yaml:"key" help:"PEM file of the certificate's private key"`
+	CA         string `yaml:"ca" help:"PEM file of the authorities that the other side's certificate is verified with; default the system's"`
+	ServerName string `yaml:"server_name" help:"the name in the other side's certificate; default the host that was connected to"`
+}
+
+// Set reports whether anything was said.
+func (t ClientTLS) Set() bool { return t != ClientTLS{} }
 
 // Registry says where services are known from.
 type Registry struct {
@@ -129,17 +139,17 @@ type Timeouts struct {
 
 // HandOff says how `bellhop local` hands calls over to the remote tier. Nothing said: it does not.
 type HandOff struct {
-	TokenFile string `yaml:"token_file" help:"file of the secret that the remote proxies know; turns handing over on"`
-	TLS       TLS    `yaml:"tls"`
+	TokenFile string    `yaml:"token_file" help:"file of the secret that the remote proxies know; turns handing over on"`
+	TLS       ClientTLS `yaml:"tls"`
 }
 
 // RemoteRole says how `bellhop remote` takes part in its cluster.
 type RemoteRole struct {
-	TokenFile string `yaml:"token_file" help:"file of the secret that admits hand-off connections"`
-	TLS       TLS    `yaml:"tls"`
-	Advertise string `yaml:"advertise" check:"hostport" help:"the host:port to register; default the first tcp listener's"`
-	Register  string `yaml:"register" help:"the registry folder to register in; default registry.path; off: not at all"`
-	Grant     Grant  `yaml:"grant"`
+	TokenFile string    `yaml:"token_file" help:"file of the secret that admits hand-off connections"`
+	TLS       ServerTLS `yaml:"tls"`
+	Advertise string    `yaml:"advertise" check:"hostport" help:"the host:port to register; default the first tcp listener's"`
+	Register  string    `yaml:"register" help:"the registry folder to register in; default registry.path; off: not at all"`
+	Grant     Grant     `yaml:"grant"`
 }
 
 // Grant is what one hand-off connection may use.

@@ -86,7 +86,7 @@ func (d *decoder) document(b []byte) *yaml.Node {
 	case errors.Is(err, io.EOF):
 		return nil
 	case err != nil:
-		d.bad(0, "", "is not YAML: %s", strings.TrimPrefix(err.Error(), "yaml: "))
+		d.syntax(err)
 		return nil
 	}
 	var second yaml.Node
@@ -98,6 +98,19 @@ func (d *decoder) document(b []byte) *yaml.Node {
 		return nil
 	}
 	return root
+}
+
+// syntax reports what yaml says, at the line that it names.
+func (d *decoder) syntax(err error) {
+	text, line := strings.TrimPrefix(err.Error(), "yaml: "), 0
+	if rest, ok := strings.CutPrefix(text, "line "); ok {
+		if n, after, ok := strings.Cut(rest, ": "); ok {
+			if at, err := strconv.Atoi(n); err == nil {
+				line, text = at, after
+			}
+		}
+	}
+	d.bad(line, "", "is not YAML: %s", text)
 }
 
 var (

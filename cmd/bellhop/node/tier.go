@@ -97,7 +97,7 @@ func CheckFiles(c *config.Config, role config.Role) error {
 			check(key, err)
 		}
 	}
-	server := func(key string, t config.TLS) {
+	server := func(key string, t config.ServerTLS) {
 		if t.Set() {
 			_, err := serverTLS(t, false)
 			check(key, err)
@@ -147,7 +147,7 @@ func readToken(path string) (string, error) {
 
 // serverTLS is the accepting side. With a CA client certificates are verified; optional lets those without one in, who
 // must then show a token.
-func serverTLS(t config.TLS, optional bool) (*tls.Config, error) {
+func serverTLS(t config.ServerTLS, optional bool) (*tls.Config, error) {
 	cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
 	if err != nil {
 		return nil, fmt.Errorf("tls: %w", err)
@@ -166,7 +166,7 @@ func serverTLS(t config.TLS, optional bool) (*tls.Config, error) {
 	return out, nil
 }
 
-func clientTLS(t config.TLS) (*tls.Config, error) {
+func clientTLS(t config.ClientTLS) (*tls.Config, error) {
 	out := &tls.Config{ServerName: t.ServerName, MinVersion: tls.VersionTLS12}
 	if t.Cert != "" {
 		cert, err := tls.LoadX509KeyPair(t.Cert, t.Key)
