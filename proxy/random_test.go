@@ -1,0 +1,318 @@
+package proxy
+
+import (
+	"bytes"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/registry"
+)
+
+// TestRandomly plays random conversations: several callers, endpoints in every mode, replies in any order, drops,
+// refusals, peers that stop reading, time, tables that change. Every call must be answered once, in its own framing, with
+// its own sequence and its own text, or its caller must have been closed; at the end nothing may be left.
+func TestRandomly(t *testing.T) {
+	seeds, end := uint64(3000), time.Now().Add(4*time.Second)
+	if testing.Short() {
+		seeds = 300
+	}
+	replies := 0
+	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
+		replies += randomly(t, seed)
+	}
+	if replies < 1000 {
+		t.Errorf("only %d calls were replied to: this shows nothing", replies)
+	}
+}
+
+// chance is one random conversation.
+type chance struct {
+	*talk
+	t       *testing.T
+	seed    uint64
+	rnd     *rand.Rand
+	callers []*player
+	peers   []*peer
+	all     map[*cluster.Endpoint]bool // that were ever in a table
+	texts   int
+	replies int
+}
+
+// player is a caller: what it expects, by place for those that get replies in order, by sequence for the others.
+type player struct {
+	c      *fakeConn
+	wire   protocol.Wire
+	expect []want
+	rest   []byte
+	seq    int32
+	broken bool // sent something malformed
+}
+
+type want struct {
+	seq  int32
+	text string
+	ack  bool // of a method that is declared oneway: an empty reply
+}
+
+// peer is an endpoint's end of a connection.
+type peer struct {
+	u     *upstream
+	c     *fakeConn
+	rest  []byte
+	calls []asked
+}
+
+type asked struct {
+	to     protocol.ReplyTo
+	text   string
+	oneway bool
+}
+
+var (
+	playerWires   = []string{"framed-binary", "framed-binary", "binary", "theader-binary", "ttheader-binary", "osp-binary", "dapeng-binary"}
+	randomService = []registry.Service{
+		{Name: "Ex"},
+		{Name: "Mux", Mode: "multiplexed", Depth: 3},
+		{Name: "PerCall", Mode: "per-call"},
+		{Name: "Pos", SeqID: "positional"},
+		{Name: "Ord", Mode: "multiplexed", Ordered: true},
+		{Name: "One", Oneway: []string{"say"}},
+		{Name: "Osp", Framing: "osp-binary"},
+		{Name: "Head", Framing: "theader-compact", Mode: "multiplexed"},
+	}
+)
+
+func randomly(t *testing.T, seed uint64) (replies int) {
+	c := &chance{
+		t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), all: map[*cluster.Endpoint]bool{},
+		talk: &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}},
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			t.Errorf("seed %d: panic: %v", seed, r)
+			panic(r)
+		}
+		if t.Failed() {
+			t.Logf("it was seed %d", seed)
+		}
+	}()
+	c.rig = newRig(t, func(cfg *Config) {
+		cfg.Limits.Depth, cfg.Limits.SourceCalls, cfg.Limits.ConnectsOpen = 6, 12, 2
+		cfg.Limits.IdlePerPool = 2
+	}, c.snapshot())
+	c.noteEndpoints()
+	for range 4 {
+		c.callers = append(c.callers, &player{})
+	}
+	for range 60 + c.rnd.IntN(120) {
+		c.step()
+		c.look()
+	}
+	c.finish()
+	return c.replies
+}
+
+// snapshot is a table with a random subset of each service's endpoints.
+func (c *chance) snapshot() *registry.Snapshot {
+	s := &registry.Snapshot{Services: map[string]*registry.Service{}}
+	for i := range randomService {
+		if c.rnd.IntN(12) == 0 {
+			continue
+		}
+		svc := randomService[i]
+		svc.MaxConns, svc.MaxPending = 1+c.rnd.IntN(3), 4
+		if svc.Name == "Ex" && c.rnd.IntN(4) == 0 {
+			svc.Mode = "multiplexed"
+		}
+		for e := range 3 {
+			if c.rnd.IntN(3) > 0 {
+				svc.Endpoints = append(svc.Endpoints, registry.Endpoint{Addr: fmt.Sprintf("%s%d:1", svc.Name, e)})
+			}
+		}
+		s.Services[svc.Name] = &svc
+	}
+	return s
+}
+
+func (c *chance) noteEndpoints() {
+	table := c.p.Table()
+	for _, n := range table.Names() {
+		for _, e := range table.Lookup([]byte(n)).Endpoints() {
+			c.all[e] = true
+		}
+	}
+}
+
+func (c *chance) step() {
+	switch n := c.rnd.IntN(100); {
+	case n < 22:
+		c.call(c.callers[c.rnd.IntN(len(c.callers))])
+	case n < 45:
+		for len(c.dials) > 0 && c.rnd.IntN(4) > 0 {
+			c.dialled(c.dials[c.rnd.IntN(len(c.dials))], c.rnd.IntN(8) > 0)
+		}
+	case n < 82:
+		for range 1 + c.rnd.IntN(4) {
+			c.onPeer((*chance).answer)
+		}
+	case n < 85:
+		c.onPeer(func(c *chance, p *peer) { p.c.drop() })
+	case n < 87:
+		c.onPeer(func(c *chance, p *peer) { p.c.stuck = true })
+	case n < 89:
+		c.onPeer(func(c *chance, p *peer) { p.c.stuck, p.c.backlog = false, 0 })
+	case n < 91:
+		p := c.callers[c.rnd.IntN(len(c.callers))]
+		if p.c != nil && !p.c.gone {
+			if p.c.stuck = !p.c.stuck; !p.c.stuck {
+				p.c.backlog = 0
+			}
+		}
+	case n < 92:
+		if p := c.callers[c.rnd.IntN(len(c.callers))]; p.c != nil && !p.c.gone {
+			p.c.drop()
+		}
+	case n < 98:
+		d := time.Duration(c.rnd.IntN(40)) * time.Millisecond
+		if c.rnd.IntN(5) == 0 {
+			d = time.Duration(c.rnd.IntN(4000)) * time.Millisecond
+		}
+		c.pass(d)
+	default:
+		c.setTable(c.snapshot())
+		c.noteEndpoints()
+		c.woken = true
+		c.settle()
+	}
+}
+
+func (c *chance) onPeer(f func(*chance, *peer)) {
+	if len(c.peers) == 0 {
+		return
+	}
+	if p := c.peers[c.rnd.IntN(len(c.peers))]; !p.c.gone {
+		f(c, p)
+	}
+}
+
+func (c *chance) dialled(u *upstream, ok bool) {
+	if !ok {
+		c.connected(u, errRefused)
+		return
+	}
+	c.peers = append(c.peers, &peer{u: u, c: c.connected(u, nil)})
+}
+
+// call sends one to three frames in one or two reads.
+func (c *chance) call(p *player) {
+	if p.c == nil || p.c.gone {
+		wire, err := protocol.ParseWire(playerWires[c.rnd.IntN(len(playerWires))])
+		if err != nil {
+			c.t.Fatal(err)
+		}
+		*p = player{wire: wire}
+		l := &listener{ListenerConfig: ListenerConfig{Name: "test", Ordered: c.rnd.IntN(6) == 0}}
+		p.c = c.caller(l, Identity{Source: fmt.Sprint("s", c.rnd.IntN(3))})
+	}
+	var b []byte
+	for range 1 + c.rnd.IntN(3)*c.rnd.IntN(2) {
+		b = c.appendCall(b, p)
+	}
+	if c.rnd.IntN(60) == 0 {
+		b, p.broken = append(b, "\x00\x00\x00\x05\x80\x01\x00\x01\xff garbage that is longer than the frame"...), true
+	}
+	cut := len(b)
+	if c.rnd.IntN(4) == 0 {
+		cut = c.rnd.IntN(len(b))
+	}
+	c.bring(p.c, b[:cut])
+	if !p.c.gone && cut < len(b) {
+		c.bring(p.c, b[cut:])
+	}
+}
+
+func (c *chance) appendCall(b []byte, p *player) []byte {
+	c.texts++
+	p.seq++
+	service := randomService[c.rnd.IntN(len(randomService))].Name
+	text := fmt.Sprintf("%d/%s/", c.texts, service) + strings.Repeat("y", c.rnd.IntN(60)*c.rnd.IntN(2)*c.rnd.IntN(200))
+	m := &protocol.Message{
+		Wire: protocol.Wire{Payload: protocol.Binary}, Type: protocol.MessageCall,
+		Service: []byte(service), Method: []byte("say"), Body: stringStruct(1, text), KeepPrefix: true,
+	}
+	if c.rnd.IntN(8) == 0 && !p.wire.Framing.Multiplexed() {
+		m.Type = protocol.MessageOneway
+	}
+	if c.rnd.IntN(4) == 0 {
+		m.Timeout = time.Duration(1+c.rnd.IntN(300)) * time.Millisecond
+	}
+	out, err := c.p.codecs[p.wire.Framing].AppendCall(b, m, p.wire, p.seq, &protocol.Scratch{})
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	if m.Type == protocol.MessageCall {
+		p.expect = append(p.expect, want{seq: p.seq, text: text, ack: service == "One"})
+	}
+	return out
+}
+
+// bring hands bytes over in a buffer that is overwritten as soon as they were read, as gnet does with its own.
+func (c *chance) bring(f *fakeConn, b []byte) {
+	if len(b) == 0 {
+		return
+	}
+	b = bytes.Clone(b)
+	f.in = b
+	c.w.OnTraffic(f)
+	for i := range b {
+		b[i] = 0xEE
+	}
+	c.settle()
+}
+
+// finish lets every peer read, time pass beyond every deadline, and checks that nothing is owed or left.
+func (c *chance) finish() {
+	for _, p := range c.callers {
+		if p.c != nil {
+			p.c.stuck, p.c.backlog = false, 0
+		}
+	}
+	for _, p := range c.peers {
+		p.c.stuck, p.c.backlog = false, 0
+	}
+	for range 40 { // the longest deadline is a second; calls that wait for one another have theirs in turn
+		c.pass(2 * time.Second)
+		c.look()
+	}
+	for i, p := range c.callers {
+		if len(p.expect) > 0 {
+			c.t.Errorf("caller %d (%s) still waits for %d answers, the first with sequence %d", i, p.wire.Framing, len(p.expect), p.expect[0].seq)
+		}
+	}
+	c.atEnd(c.t)
+	c.look()
+	for e := range c.all {
+		if e.Conns.Load() != 0 || e.States[0].Active != 0 {
+			c.t.Errorf("endpoint %s: left %d connections, %d active calls", e, e.Conns.Load(), e.States[0].Active)
+		}
+	}
+	seen := map[*byte]bool{}
+	for _, b := range c.w.bufs.free {
+		if seen[&b[:1][0]] {
+			c.t.Error("a buffer is free twice")
+		}
+		seen[&b[:1][0]] = true
+	}
+	free := map[int32]bool{}
+	for _, s := range c.w.calls.free {
+		if free[s] {
+			c.t.Errorf("call slot %d is free twice", s)
+		}
+		free[s] = true
+	}
+}
