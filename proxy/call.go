@@ -29,6 +29,7 @@ type call struct {
 	ntried       uint8
 	hops         uint8
 	oneway       bool
+	spent        bool // a oneway whose bytes have left and that a server might answer all the same
 	idempotent   bool // may run twice
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier

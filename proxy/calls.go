@@ -92,7 +92,14 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		w.doom(&u.session, reasonStray)
 		return
 	}
+	if c.spent {
+		u.answered(c)
+		return
+	}
 	u.finished(c)
+	if len(u.spent) > 0 && u.mode != cluster.Multiplexed {
+		u.retire(w.now + 1)
+	}
 	if c.d == nil { // its deadline has passed or its caller has gone: late
 		w.stats.late++
 		w.calls.put(c)

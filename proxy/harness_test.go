@@ -47,6 +47,7 @@ func newRig(t testing.TB, change func(*Config), snap *registry.Snapshot) *rig {
 	p.clock = func() int64 { return r.now }
 	r.w.signal = func() { r.woken = true }
 	r.w.connect = func(_ *pool, u *upstream) { r.dials = append(r.dials, u) }
+	r.w.send = func(int, []byte) (int, unix.Errno) { return 0, unix.EAGAIN } // all goes by fakeConn.Write
 	r.w.alarm = time.AfterFunc(time.Hour, func() {})
 	r.w.loop = fakeLoop{r: r}
 	fds, err := unix.Socketpair(unix.AF_UNIX, unix.SOCK_STREAM, 0)

@@ -141,7 +141,12 @@ func (s *session) write() {
 		s.outAt += n
 		s.handed += uint64(n)
 		s.w.stats.writes++
-		_, _ = s.conn.Write(data) // an error closes the connection: OnClose has run by now
+		if sent, errno := s.w.send(s.conn.Fd(), data); errno == 0 {
+			data = data[sent:]
+		}
+		if len(data) > 0 { // gnet keeps what the kernel does not take, or finds the error
+			_, _ = s.conn.Write(data) // an error closes the connection: OnClose has run by now
+		}
 	}
 	if s.conn == nil {
 		return

@@ -111,8 +111,16 @@ func (d *downstream) popSlots() {
 	d.slots = d.slots[:copy(d.slots, d.slots[n:])]
 }
 
-// acknowledge answers a call of a method that is declared oneway: the server will not.
+// acknowledge ends the wait for a call of a method that is declared oneway, for the server will not answer. OSP and
+// dapeng have no oneway: their callers get an empty reply. Thrift callers that send a oneway as a call (Apache's Go
+// library does) read none: their slot is closed without a byte.
 func (d *downstream) acknowledge(c *call, m *protocol.Message) {
+	if !m.Framing.Multiplexed() {
+		if out := d.slotBuffer(c); d.conn != nil {
+			d.slotDone(c, out)
+		}
+		return
+	}
 	ok := protocol.Message{Wire: m.Wire, Type: protocol.MessageReply, Method: m.Method, Service: m.Service, Body: []byte{0}}
 	ok.Framing = protocol.FramingUnknown // no header of a server's to copy
 	if out, err := d.codec.AppendReply(d.slotBuffer(c), &ok, &c.to, &d.w.scratch); err == nil {

@@ -2,7 +2,6 @@ package proxy
 
 import (
 	"github.com/panjf2000/gnet/v2"
-	"golang.org/x/sys/unix"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
@@ -21,11 +20,12 @@ type upstream struct {
 	oneways  int // of them, those that end when their bytes have left
 	openedAt int64
 	idleAt   int64
-	bytes    int64 // of the calls on it
-	idle     bool  // is in pool.idle
-	left     bool  // takes no more calls
-	spoke    bool  // the peer has sent something
-	yielded  bool  // its place is another worker's
+	bytes    int64   // of the calls on it
+	spent    []*call // oneways whose bytes have left: they keep their sequences for a while (oneway.go)
+	idle     bool    // is in pool.idle
+	left     bool    // takes no more calls
+	spoke    bool    // the peer has sent something
+	yielded  bool    // its place is another worker's
 	hand     *handoffState
 	counted  int64
 }
@@ -64,6 +64,7 @@ func (u *upstream) closed(err error) {
 	w.load.Add(-1)
 	u.endpoint.Conns.Add(-1)
 	u.account()
+	u.retire(w.now + 1)
 	if u.fruitless() {
 		u.endpoint.States[w.id].ConnectFailed(w.now)
 	}
@@ -164,7 +165,7 @@ func (u *upstream) match(m *protocol.Message) *call {
 		return nil
 	}
 	c := u.w.calls.find(m.Seq)
-	if c == nil || c.up != u || c.begin >= u.handed || c.oneway && u.oneways > 0 && !u.endpoint.Wire.Framing.Multiplexed() {
+	if c == nil || c.up != u || c.begin >= u.handed {
 		return nil
 	}
 	return c
@@ -265,6 +266,7 @@ func (u *upstream) flushed() {
 				u.left = true
 			}
 			u.finished(c)
+			u.spend(c)
 			u.w.finish(c, protocol.CodeOK)
 		}
 		c = next
@@ -326,13 +328,6 @@ func (u *upstream) alive() bool {
 		return true
 	}
 	return silent(u.conn.Fd())
-}
-
-// silent reports whether a socket is open and has nothing to read.
-func silent(fd int) bool {
-	var b [1]byte
-	n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
-	return n < 0 && (err == unix.EAGAIN || err == unix.EINTR)
 }
 
 const idleCheck = int64(1e6) // ns

@@ -50,8 +50,9 @@ type worker struct {
 	ready        []*downstream
 	flushPending bool // a control byte is under way that will bring us to flush
 
-	control   int                    // -1 after stop, guarded by inbox; our end of the control socketpair
-	signal    func()                 // brings the loop round: one byte to control
+	control   int    // -1 after stop, guarded by inbox; our end of the control socketpair
+	signal    func() // brings the loop round: one byte to control
+	send      func(fd int, b []byte) (int, unix.Errno)
 	connect   func(*pool, *upstream) // opens a connection without holding up the loop
 	alarm     *time.Timer
 	armedFor  int64
@@ -84,6 +85,7 @@ func (w *worker) start() error {
 	w.control = fds[0]
 	w.signal = w.writeControl
 	w.connect = w.dial
+	w.send = send
 	conn, err := connOfFD(fds[1], "bellhop-control")
 	if err != nil {
 		return fmt.Errorf("worker %d: control connection: %w", w.id, err)
