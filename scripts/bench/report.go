@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -78,7 +79,7 @@ func report(w io.Writer, paths []path, all []result, allocs map[string]float64, 
 		line = append(line, fmt.Sprintf("%s=%.2f", key, v))
 	}
 	for _, t := range targets {
-		ratio := cpuRatio(all, t.path, t.base)
+		ratio := math.Round(100*cpuRatio(all, t.path, t.base)) / 100 // what is printed is what is judged
 		judge(t.key, fmt.Sprintf("≤ %.2f", t.max), ratio, ratio <= t.max)
 	}
 	worst := 0.0

@@ -16,6 +16,7 @@ type tally struct {
 	inFlightPut int // … that are not idempotent
 	lostPut     int // not idempotent, written, no reply: allowed, up to inFlightPut
 	ranAnyway   int // … of these, executed all the same
+	lostCalm    int // … of these, not in flight when the proxy was killed: not allowed
 	failedGet   int // idempotent and failed, however
 	unsent      int // failed although no byte was written, or a proxy said that it was not executed
 	other       int // not idempotent, failed otherwise
@@ -51,7 +52,7 @@ func judge(table *prove.Table, kills []kill, load *load, l *ledger, verbose bool
 		t.calmGap = longestGap(calls, kills[i].at-before/2, kills[i].at)
 		t.stall = longestStall(load.stalls, kills[i])
 		gaps, calm, stalls = append(gaps, t.gap), append(calm, t.calmGap), append(stalls, t.stall)
-		within = within && t.lostPut <= t.inFlightPut
+		within = within && t.lostPut <= t.inFlightPut && t.lostCalm == 0
 		if k := kills[i]; k.onLocal > 0 && !k.awayTooSoon && k.onRemote > 0 {
 			hit++
 		}
@@ -66,7 +67,7 @@ func judge(table *prove.Table, kills []kill, load *load, l *ledger, verbose bool
 	table.Note("calls in flight at the kills", fmt.Sprintf("%d, %d of them not idempotent", total.inFlight, total.inFlightPut))
 	table.Add("failed, idempotent", "0", fmt.Sprint(total.failedGet), total.failedGet == 0)
 	table.Add("failed, not idempotent and unsent or not executed", "0", fmt.Sprint(total.unsent), total.unsent == 0)
-	table.Add("lost, not idempotent, at each kill", "≤ in flight at that kill", fmt.Sprintf("%d in all, %d of them had run", total.lostPut, total.ranAnyway), within)
+	table.Add("lost, not idempotent", "only calls in flight at a kill", fmt.Sprintf("%d in all, %d of them had run", total.lostPut, total.ranAnyway), within)
 	table.Add("failed, not idempotent, otherwise", "0", fmt.Sprint(total.other), total.other == 0)
 	table.Add("executed twice, not idempotent", "0", fmt.Sprint(total.twicePut), total.twicePut == 0)
 	table.Note("executed twice, idempotent", fmt.Sprint(total.twiceGet))
@@ -104,7 +105,8 @@ func killOf(kills []kill, c *call) int {
 }
 
 func (t *tally) count(c *call, k kill, executed int) {
-	if c.start <= k.gone && c.end >= k.at {
+	inFlight := c.start <= k.gone && c.end >= k.at
+	if inFlight {
 		t.inFlight++
 		if !c.idempotent {
 			t.inFlightPut++
@@ -134,7 +136,10 @@ func (t *tally) count(c *call, k kill, executed int) {
 	case c.class == client.ClassLost:
 		t.lostPut++
 		t.ranAnyway += min(1, executed)
-		return
+		if inFlight {
+			return
+		}
+		t.lostCalm++
 	default:
 		t.other++
 	}
@@ -147,6 +152,7 @@ func (t *tally) add(o *tally) {
 	t.inFlight += o.inFlight
 	t.inFlightPut += o.inFlightPut
 	t.lostPut += o.lostPut
+	t.lostCalm += o.lostCalm
 	t.ranAnyway += o.ranAnyway
 	t.failedGet += o.failedGet
 	t.unsent += o.unsent
