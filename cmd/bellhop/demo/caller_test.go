@@ -27,7 +27,7 @@ func ordersAt(t *testing.T, addr string) (*osppeer.Server, string) {
 		t.Fatal(err)
 	}
 	s := &osppeer.Server{Framing: protocol.OSP, Handler: orders}
-	go s.Serve(l)
+	go func() { _ = s.Serve(l) }() // Close ends it
 	t.Cleanup(func() { _ = s.Close() })
 	return s, l.Addr().String()
 }

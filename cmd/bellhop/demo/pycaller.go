@@ -41,7 +41,7 @@ var pythons = []string{"/usr/bin/python3", "python3"}
 
 // findPython returns the first of names that has Apache Thrift.
 func findPython(ctx context.Context, names []string) (string, error) {
-	why := "there is no python3"
+	var why string
 	for _, name := range names {
 		path, err := exec.LookPath(name)
 		if err != nil {
@@ -53,7 +53,12 @@ func findPython(ctx context.Context, names []string) (string, error) {
 		if err == nil {
 			return path, nil
 		}
-		why = path + " has no module thrift"
+		if why == "" {
+			why = path + " has no module thrift"
+		}
+	}
+	if why == "" {
+		why = "there is no python3"
 	}
 	return "", &noPythonError{why}
 }

@@ -81,7 +81,10 @@ func TestTaken(t *testing.T) {
 		away bool
 		want via
 	}{
-		{1, 0, false, local}, {1, 0, true, local}, {0, 1, true, remote}, {0, 1, false, remote},
+		{1, 0, false, local},
+		{1, 0, true, local},
+		{0, 1, true, remote},
+		{0, 1, false, remote},
 		{1, 1, true, remote}, // lost on the way through the local one, sent again
 		{1, 1, false, local}, // the remote one refused, and the local one is back
 	} {

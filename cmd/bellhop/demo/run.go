@@ -124,12 +124,8 @@ func (d *demo) watch(ctx context.Context) error {
 	draw := time.NewTicker(drawEvery)
 	defer draw.Stop()
 	served := make(chan error, 1)
-	pending := false
-	defer func() {
-		if pending {
-			<-served // no start may run when the family is closed
-		}
-	}()
+	var starts sync.WaitGroup
+	defer starts.Wait() // no start may run when the family is closed
 	cut := d.events.start
 	for {
 		select {
@@ -143,13 +139,11 @@ func (d *demo) watch(ctx context.Context) error {
 			d.turn(killed, "kill -9 of the local proxy: calls go on through the remote one")
 		case <-restart.C:
 			d.turn(starting, "the local proxy is started again")
-			pending = true
-			go func() {
+			starts.Go(func() {
 				_, err := d.startLocal(ctx)
 				served <- err
-			}()
+			})
 		case err := <-served:
-			pending = false
 			if err != nil {
 				return err
 			}

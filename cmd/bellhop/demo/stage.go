@@ -25,10 +25,9 @@ import (
 //	    └── logs/
 type stage struct {
 	*family
-	dir, exe  string
-	say       func(format string, args ...any)
-	local     *child
-	pyProblem string // why there is no Python caller
+	dir, exe string
+	say      func(format string, args ...any)
+	local    *child
 }
 
 // stageLine tells of a process: its name, where it is, and what it is.
@@ -78,8 +77,10 @@ func (s *stage) close() {
 func (s *stage) build(ctx context.Context) error {
 	addrs := map[string]string{}
 	for _, x := range [][3]string{
-		{"greeter-1", "greeter", greeterService + ", Thrift, framed binary"}, {"greeter-2", "greeter", greeterService + ", a second instance"},
-		{"orders", "orders", ordersService + ", OSP"}, {"faraway", "greeter", farawayService + ", which only the remote proxy knows"},
+		{"greeter-1", "greeter", greeterService + ", Thrift, framed binary"},
+		{"greeter-2", "greeter", greeterService + ", a second instance"},
+		{"orders", "orders", ordersService + ", OSP"},
+		{"faraway", "greeter", farawayService + ", which only the remote proxy knows"},
 	} {
 		addr, err := s.service(x[1], x[0])
 		if err != nil {
