@@ -118,9 +118,8 @@ const (
 //
 //	0 ──────────────── half: kill -9 ──── and a sixth: start again ──────────── end
 func (d *demo) watch(ctx context.Context) error {
-	kill, restart := time.NewTimer(d.total/2), time.NewTimer(d.total/2+d.total/6)
-	defer kill.Stop()
-	defer restart.Stop()
+	kill := time.After(d.total / 2)
+	var restart <-chan time.Time // from the kill on: a process that stood still must not turn the two around
 	draw := time.NewTicker(drawEvery)
 	defer draw.Stop()
 	served := make(chan error, 1)
@@ -133,11 +132,12 @@ func (d *demo) watch(ctx context.Context) error {
 			return nil
 		case err := <-d.trouble:
 			return err
-		case <-kill.C:
+		case <-kill:
 			d.events.kill = time.Now()
 			d.stage.local.kill()
+			restart = time.After(d.total / 6)
 			d.turn(killed, "kill -9 of the local proxy: calls go on through the remote one")
-		case <-restart.C:
+		case <-restart:
 			d.turn(starting, "the local proxy is started again")
 			starts.Go(func() {
 				_, err := d.startLocal(ctx)
