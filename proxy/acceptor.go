@@ -23,6 +23,7 @@ type ListenerConfig struct {
 	Framing  protocol.Framing // FramingUnknown: told by the first bytes
 	Ordered  bool             // one call at a time for each connection
 	TLS      *tls.Config      // nil: none
+	PlainToo bool             // with TLS: callers that don't begin with a TLS handshake are served too, as not verified
 }
 
 type listener struct {
@@ -98,6 +99,16 @@ func (p *Proxy) admitConn(l *listener, conn net.Conn) {
 }
 
 func (p *Proxy) admitTLS(l *listener, conn net.Conn) {
+	if l.PlainToo {
+		switch handshake, err := beginsTLS(p.life, conn, p.cfg.Timeouts.Detect); {
+		case err != nil:
+			p.refuse(l, conn, err)
+			return
+		case !handshake:
+			p.place(l, conn, conn, false)
+			return
+		}
+	}
 	joined, verified, err := overTLSServer(p.life, conn, l.TLS, p.cfg.Timeouts.Detect)
 	if err != nil {
 		p.acceptLog.tlsErrors.Add(1)

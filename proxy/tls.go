@@ -3,8 +3,11 @@ package proxy
 import (
 	"context"
 	"crypto/tls"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"syscall"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -12,6 +15,37 @@ import (
 
 // A TLS connection can't be enrolled with a loop. It is terminated in goroutines of its own and joined with the loop by
 // a socketpair: two more copies, for hand-off connections only.
+
+// tlsHandshake is the type of a TLS handshake record, the first byte of every TLS connection. As the first byte of a
+// frame's length it would announce 352 MiB or more, and no other framing begins with it.
+const tlsHandshake = 0x16
+
+// beginsTLS waits for the first byte, and leaves it where it is.
+func beginsTLS(life context.Context, conn net.Conn, within time.Duration) (bool, error) {
+	sc, ok := conn.(syscall.Conn)
+	if !ok {
+		return false, errors.New("the connection has no descriptor to look at")
+	}
+	rc, err := sc.SyscallConn()
+	if err != nil {
+		return false, err
+	}
+	ctx, cancel := context.WithTimeout(life, within)
+	defer cancel()
+	stop := context.AfterFunc(ctx, func() { _ = conn.SetReadDeadline(time.Unix(1, 0)) }) // ends the wait below
+	defer stop()                                                                         // before cancel
+	var first [1]byte
+	var n int
+	var peekErr error
+	err = rc.Read(func(fd uintptr) bool {
+		n, _, peekErr = unix.Recvfrom(int(fd), first[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return peekErr != unix.EAGAIN && peekErr != unix.EINTR
+	})
+	if err = errors.Join(err, peekErr); err != nil {
+		return false, fmt.Errorf("waiting for the first byte: %w", err)
+	}
+	return n == 1 && first[0] == tlsHandshake, nil
+}
 
 // overTLSServer does the server's side of the handshake and returns the loop's end of the pair. verified: the client
 // showed a certificate that the configuration verifies.

@@ -8,8 +8,10 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
+	"errors"
 	"math/big"
 	"net"
+	"os"
 	"testing"
 	"time"
 
@@ -105,5 +107,68 @@ func TestHandOffOverTLS(t *testing.T) {
 				t.Fatal("a peer without a verified certificate was served")
 			}
 		})
+	}
+}
+
+// TestPlainBesideTLS: hand-offs come over TLS and callers that fall back come plain, to one address. A plain hand-off
+// without a token is refused, and one who says nothing is not waited for.
+func TestPlainBesideTLS(t *testing.T) {
+	ours := newAuthority(t)
+	r, _ := tier(t, &remote.Server{Grant: remote.Grant{Calls: 10}},
+		&registry.Service{Name: "Echo", Endpoints: []registry.Endpoint{{Addr: serve(t, &echo{}, framed(), binary())}}})
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = r.Listen(proxy.ListenerConfig{Name: "both", Listener: l, PlainToo: true, TLS: &tls.Config{
+		Certificates: []tls.Certificate{ours.issue("remote")}, ClientCAs: ours.pool, ClientAuth: tls.RequireAndVerifyClientCert,
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got text
+	if _, err := dial(t, l.Addr().String(), "Echo", framed(), binary()).Call(context.Background(), "say", &text{"plain"}, &got); err != nil || got.s != "plain" {
+		t.Fatalf("plain: %q, %v", got.s, err)
+	}
+	for _, c := range []struct {
+		name string
+		tls  *tls.Config
+		ok   bool
+	}{
+		{"over TLS", &tls.Config{RootCAs: ours.pool, Certificates: []tls.Certificate{ours.issue("host")}}, true},
+		{"plain hand-off", nil, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			p, addr := start(t, 1, func(cfg *proxy.Config) { cfg.HandOff = &remote.Client{Host: "h1", TLS: c.tls} })
+			withRemotes(t, p, l.Addr().String(), &registry.Service{Name: "Echo", Remote: true})
+			var got text
+			_, err := dial(t, addr, "Echo", framed(), binary()).Call(context.Background(), "say", &text{"handed over"}, &got)
+			if c.ok != (err == nil && got.s == "handed over") {
+				t.Fatalf("got %q, %v", got.s, err)
+			}
+		})
+	}
+}
+
+// TestSilentBesideTLS: the wait for the first byte ends.
+func TestSilentBesideTLS(t *testing.T) {
+	ours := newAuthority(t)
+	p, _ := start(t, 1, func(c *proxy.Config) { c.Timeouts.Detect = 20 * time.Millisecond })
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cfg := &tls.Config{Certificates: []tls.Certificate{ours.issue("remote")}}
+	if err := p.Listen(proxy.ListenerConfig{Name: "both", Listener: l, PlainToo: true, TLS: cfg}); err != nil {
+		t.Fatal(err)
+	}
+	c, err := net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	_ = c.SetReadDeadline(time.Now().Add(5 * time.Second))
+	if n, err := c.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Fatalf("%d bytes, %v: the connection was not closed", n, err)
 	}
 }

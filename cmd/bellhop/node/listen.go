@@ -57,9 +57,11 @@ func (n *node) listenOne(c config.Listener) error {
 			return &ConfigError{err}
 		}
 	} else if n.Role == config.Remote && c.Net == "tcp" && n.Config.Remote.TLS.Set() {
+		// Hand-offs come over TLS and callers that fall back come plain, both to the one address that is registered.
 		if lc.TLS, err = serverTLS(n.Config.Remote.TLS, n.Config.Remote.TokenFile != ""); err != nil {
 			return &ConfigError{err}
 		}
+		lc.PlainToo = true
 	}
 	var l net.Listener
 	switch c.Net {
