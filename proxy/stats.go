@@ -74,6 +74,7 @@ func (w *worker) record(c *call, code protocol.Code) {
 	took := w.now - c.start
 	c.stats.codes[code]++
 	c.stats.duration.add(took / 1000)
+	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
 	if code == protocol.CodeOK {
 		w.retries.earn()
