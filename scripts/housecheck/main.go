@@ -3,7 +3,8 @@
 // no network: what it knows about types comes from the export data that the build cache has anyway.
 //
 //	tree ─► load ─► *source (syntax) ──────────► rules of one file, rules of one folder ─┐
-//	                └─► package proxy (types) ─► rules about gnet.Conn ──────────────────┴─► findings, exit code 1
+//	                └─► package proxy (types) ─► rules about gnet.Conn ──────────────────┼─► findings, exit code 1
+//	     └─► pages (*.md) ─► links, names of tests ──────────────────────────────────────┘
 //
 // Run it as scripts/vet.sh does: go run ./scripts/housecheck [FOLDER].
 package main
@@ -44,7 +45,7 @@ func main() {
 		fmt.Fprintln(os.Stderr, "housecheck:", err)
 		os.Exit(2)
 	}
-	fmt.Printf("house checks: %d rules over %d files, %d findings\n", len(fileRules)+len(folderRules)+len(connRules), files, len(found))
+	fmt.Printf("house checks: %d rules over %d files, %d findings\n", len(fileRules)+len(folderRules)+len(connRules)+2, files, len(found))
 	if len(found) > 0 {
 		os.Exit(1)
 	}
@@ -57,9 +58,13 @@ func checkTree() (found []finding, files int, err error) {
 	if err != nil {
 		return nil, 0, err
 	}
-	found = checkSyntax(sources)
+	found, pages, err := checkPages(os.DirFS("."), testsOf(sources))
+	if err != nil {
+		return nil, 0, err
+	}
+	found = append(found, checkSyntax(sources)...)
 	typed, err := checkProxy(fset, sources, exportData)
-	return sorted(append(found, typed...)), len(sources), err
+	return sorted(append(found, typed...)), len(sources) + pages, err
 }
 
 func sorted(found []finding) []finding {
