@@ -5,7 +5,7 @@
 //	demo                             everything on this machine, with an end
 //
 // This package has the flags and the exit codes and nothing else: 0 it went well, 1 it failed, 2 the command line or
-// the configuration is wrong.
+// the configuration is wrong. call has one more, 3: an exception that the IDL declares.
 package main
 
 import (
@@ -19,6 +19,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/bellhop-mesh/bellhop/cmd/bellhop/call"
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/demo"
 )
 
@@ -54,9 +55,15 @@ func run(args []string) int {
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	var ue usageError
+	var ce *call.Exit
 	switch {
 	case err == nil:
 		return exitOK
+	case errors.As(err, &ce):
+		if err.Error() != "" { // else it was told already
+			fmt.Fprintln(os.Stderr, "bellhop:", err)
+		}
+		return ce.ExitCode()
 	case errors.As(err, &ue):
 		fmt.Fprintln(os.Stderr, "bellhop:", err)
 		return exitUsage
@@ -94,7 +101,7 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(newLocal(), newRemote(), newStatus(), newCheck(), newVersion(), demo.Command())
+	root.AddCommand(newLocal(), newRemote(), newStatus(), newCheck(), newVersion(), call.Command(), demo.Command())
 	for _, c := range root.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(c *cobra.Command, a []string) error {

@@ -15,136 +15,136 @@ const maxDepth = 64
 
 // document is one file as it is written.
 type document struct {
-	Entries []*entry `@@*`
+	Entries []*entry `parser:"@@*"`
 }
 
 // entry is one header or definition of a file. Exactly one field is set.
 type entry struct {
 	Pos        lexer.Position
-	Include    *string        `(   "include" @String`
-	CppInclude *string        `  | "cpp_include" @String`
-	Namespace  *namespaceNode `  | "namespace" @@`
-	Const      *constNode     `  | "const" @@`
-	Typedef    *typedefNode   `  | "typedef" @@`
-	Enum       *enumNode      `  | "enum" @@`
-	Senum      *senumNode     `  | "senum" @@`
-	Struct     *structNode    `  | @@`
-	Service    *serviceNode   `  | "service" @@ ) ( "," | ";" )?`
+	Include    *string        `parser:"(   'include' @String"`
+	CppInclude *string        `parser:"| 'cpp_include' @String"`
+	Namespace  *namespaceNode `parser:"| 'namespace' @@"`
+	Const      *constNode     `parser:"| 'const' @@"`
+	Typedef    *typedefNode   `parser:"| 'typedef' @@"`
+	Enum       *enumNode      `parser:"| 'enum' @@"`
+	Senum      *senumNode     `parser:"| 'senum' @@"`
+	Struct     *structNode    `parser:"| @@"`
+	Service    *serviceNode   `parser:"| 'service' @@ ) ( ',' | ';' )?"`
 }
 
 type namespaceNode struct {
-	Scope string `@( "*" | Ident )`
-	Name  string `@( Ident | String )`
-	Notes *notes `@@?`
+	Scope string `parser:"@( '*' | Ident )"`
+	Name  string `parser:"@( Ident | String )"`
+	Notes *notes `parser:"@@?"`
 }
 
 type constNode struct {
-	Type  *typeNode `@@`
-	Name  string    `@Ident "="`
-	Value *constant `@@`
+	Type  *typeNode `parser:"@@"`
+	Name  string    `parser:"@Ident '='"`
+	Value *constant `parser:"@@"`
 }
 
 type typedefNode struct {
-	Type  *typeNode `@@`
-	Name  string    `@Ident`
-	Notes *notes    `@@?`
+	Type  *typeNode `parser:"@@"`
+	Name  string    `parser:"@Ident"`
+	Notes *notes    `parser:"@@?"`
 }
 
 type enumNode struct {
-	Name   string       `@Ident "{"`
-	Values []*enumValue `@@* "}"`
-	Notes  *notes       `@@?`
+	Name   string       `parser:"@Ident '{'"`
+	Values []*enumValue `parser:"@@* '}'"`
+	Notes  *notes       `parser:"@@?"`
 }
 
 type enumValue struct {
 	Pos   lexer.Position
-	Name  string  `@Ident`
-	Value *string `( "=" @( Hex | Int ) )?`
-	Notes *notes  `@@? ( "," | ";" )?`
+	Name  string  `parser:"@Ident"`
+	Value *string `parser:"( '=' @( Hex | Int ) )?"`
+	Notes *notes  `parser:"@@? ( ',' | ';' )?"`
 }
 
 type senumNode struct {
-	Name   string   `@Ident "{"`
-	Values []string `( @String ( "," | ";" )? )* "}"`
-	Notes  *notes   `@@?`
+	Name   string   `parser:"@Ident '{'"`
+	Values []string `parser:"( @String ( ',' | ';' )? )* '}'"`
+	Notes  *notes   `parser:"@@?"`
 }
 
 type structNode struct {
-	Kind   string       `@( "struct" | "union" | "exception" )`
-	Name   string       `@Ident "xsd_all"? "{"`
-	Fields []*fieldNode `@@* "}"`
-	Notes  *notes       `@@?`
+	Kind   string       `parser:"@( 'struct' | 'union' | 'exception' )"`
+	Name   string       `parser:"@Ident 'xsd_all'? '{'"`
+	Fields []*fieldNode `parser:"@@* '}'"`
+	Notes  *notes       `parser:"@@?"`
 }
 
 type fieldNode struct {
 	Pos     lexer.Position
-	ID      *string   `( @( Hex | Int ) ":" )?`
-	Need    string    `@( "required" | "optional" )?`
-	Type    *typeNode `@@ "&"?`
-	Name    string    `@Ident`
-	Default *constant `( "=" @@ )? "xsd_optional"? "xsd_nillable"?`
-	Notes   *notes    `@@? ( "," | ";" )?`
+	ID      *string   `parser:"( @( Hex | Int ) ':' )?"`
+	Need    string    `parser:"@( 'required' | 'optional' )?"`
+	Type    *typeNode `parser:"@@ '&'?"`
+	Name    string    `parser:"@Ident"`
+	Default *constant `parser:"( '=' @@ )? 'xsd_optional'? 'xsd_nillable'?"`
+	Notes   *notes    `parser:"@@? ( ',' | ';' )?"`
 }
 
 // typeNode is a type's name with what stands between its angle brackets.
 type typeNode struct {
 	Pos   lexer.Position
-	Name  string      `@Ident ( "cpp_type" String )?`
-	Args  []*typeNode `( "<" @@ ( "," @@ )* ">" )? ( "cpp_type" String )?`
-	Notes *notes      `@@?`
+	Name  string      `parser:"@Ident ( 'cpp_type' String )?"`
+	Args  []*typeNode `parser:"( '<' @@ ( ',' @@ )* '>' )? ( 'cpp_type' String )?"`
+	Notes *notes      `parser:"@@?"`
 }
 
 type serviceNode struct {
-	Name    string          `@Ident`
-	Extends *reference      `( "extends" @@ )? "{"`
-	Methods []*functionNode `@@* "}"`
-	Notes   *notes          `@@?`
+	Name    string          `parser:"@Ident"`
+	Extends *reference      `parser:"( 'extends' @@ )? '{'"`
+	Methods []*functionNode `parser:"@@* '}'"`
+	Notes   *notes          `parser:"@@?"`
 }
 
 type reference struct {
 	Pos  lexer.Position
-	Name string `@Ident`
+	Name string `parser:"@Ident"`
 }
 
 type functionNode struct {
 	Pos     lexer.Position
-	Oneway  bool         `@( "oneway" | "async" )?`
-	Returns *typeNode    `@@`
-	Name    string       `@Ident "("`
-	Args    []*fieldNode `@@* ")"`
-	Throws  []*fieldNode `( "throws" "(" @@* ")" )?`
-	Notes   *notes       `@@? ( "," | ";" )?`
+	Oneway  bool         `parser:"@( 'oneway' | 'async' )?"`
+	Returns *typeNode    `parser:"@@"`
+	Name    string       `parser:"@Ident '('"`
+	Args    []*fieldNode `parser:"@@* ')'"`
+	Throws  []*fieldNode `parser:"( 'throws' '(' @@* ')' )?"`
+	Notes   *notes       `parser:"@@? ( ',' | ';' )?"`
 }
 
 // notes are annotations. Nothing here depends on one.
 type notes struct {
-	Keys []string `"(" ( @Ident ( "=" String )? ( "," | ";" )? )* ")"`
+	Keys []string `parser:"'(' ( @Ident ( '=' String )? ( ',' | ';' )? )* ')'"`
 }
 
 // constant is a value as it is written. Exactly one field is set.
 type constant struct {
 	Pos    lexer.Position
-	Double *string    `  @Double`
-	Int    *string    `| @( Hex | Int )`
-	Text   *string    `| @String`
-	Name   *string    `| @Ident`
-	List   *constList `| @@`
-	Map    *constMap  `| @@`
+	Double *string    `parser:"@Double"`
+	Int    *string    `parser:"| @( Hex | Int )"`
+	Text   *string    `parser:"| @String"`
+	Name   *string    `parser:"| @Ident"`
+	List   *constList `parser:"| @@"`
+	Map    *constMap  `parser:"| @@"`
 }
 
 type constList struct {
-	Open   string      `@"["`
-	Values []*constant `( @@ ( "," | ";" )? )* "]"`
+	Open   string      `parser:"@'['"`
+	Values []*constant `parser:"( @@ ( ',' | ';' )? )* ']'"`
 }
 
 type constMap struct {
-	Open    string        `@"{"`
-	Entries []*constEntry `@@* "}"`
+	Open    string        `parser:"@'{'"`
+	Entries []*constEntry `parser:"@@* '}'"`
 }
 
 type constEntry struct {
-	Key   *constant `@@ ":"`
-	Value *constant `@@ ( "," | ";" )?`
+	Key   *constant `parser:"@@ ':'"`
+	Value *constant `parser:"@@ ( ',' | ';' )?"`
 }
 
 // grammar is the lexer and the parser. Building them takes a few milliseconds, which only who reads a file pays.
