@@ -129,6 +129,7 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 // fail answers a call with the proxy's own fault, in the caller's framing and in the call's slot.
 func (w *worker) fail(c *call, f protocol.Fault) {
 	if c.d != nil && !c.oneway {
+		f.Executed = f.Executed || c.retried // it was written once
 		f.GoingAway = w.p.draining.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c), f, &c.to))
 	}

@@ -99,6 +99,7 @@ func serve(t *testing.T, p thrift.TProcessor, tf thrift.TTransportFactory, pf th
 	if err := s.Listen(); err != nil {
 		t.Fatal(err)
 	}
+	s.SetLogContext(context.Background())
 	go func() { _ = s.AcceptLoop() }()
 	t.Cleanup(func() { _ = s.Stop() })
 	return l.Addr().String()
@@ -110,16 +111,25 @@ func framed() thrift.TTransportFactory {
 
 func binary() thrift.TProtocolFactory { return thrift.NewTBinaryProtocolFactoryConf(nil) }
 
-// start runs a proxy with these services and returns it and the address of a listener.
+// start runs a proxy with these services until the test ends and returns it and the address of a listener.
 func start(t *testing.T, workers int, change func(*proxy.Config), services ...*registry.Service) (*proxy.Proxy, string) {
 	t.Helper()
+	p, addr, err := launch(workers, change, services...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Stop)
+	return p, addr
+}
+
+func launch(workers int, change func(*proxy.Config), services ...*registry.Service) (*proxy.Proxy, string, error) {
 	snap := &registry.Snapshot{Version: 1, Services: map[string]*registry.Service{}}
 	for _, s := range services {
 		snap.Services[s.Name] = s
 	}
 	table, err := route.Compile(snap, nil, route.Options{Workers: workers, Defaults: cluster.Defaults{Timeout: 2 * time.Second, MaxConns: 256, MaxPending: 1024, Depth: 8}})
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	cfg := proxy.Config{
 		Workers: workers, Codecs: append(codecs.Codecs(), osp.Codecs()...), Limits: proxy.DefaultLimits(), Timeouts: proxy.DefaultTimeouts(),
@@ -130,20 +140,16 @@ func start(t *testing.T, workers int, change func(*proxy.Config), services ...*r
 	}
 	p, err := proxy.New(cfg, table)
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	if err := p.Start(); err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
-		t.Fatal(err)
+		return nil, "", err
 	}
-	if err := p.Listen(proxy.ListenerConfig{Name: "test", Listener: l}); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Stop)
-	return p, l.Addr().String()
+	return p, l.Addr().String(), p.Listen(proxy.ListenerConfig{Name: "test", Listener: l})
 }
 
 // dial connects a client whose calls name the service as "Service:method".

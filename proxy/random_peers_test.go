@@ -129,6 +129,9 @@ func (c *chance) readReplies(p *player) {
 
 func (c *chance) replied(p *player, m *protocol.Message) {
 	i := 0
+	for !p.wire.Framing.Multiplexed() && i < len(p.expect) && p.expect[i].ack && p.expect[i].seq != m.Seq {
+		p.expect = p.expect[1:] // Thrift callers are not answered
+	}
 	for p.wire.Framing.Multiplexed() && i < len(p.expect) && p.expect[i].seq != m.Seq {
 		i++
 	}

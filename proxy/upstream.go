@@ -222,7 +222,7 @@ func (u *upstream) readable() {
 	}
 	u.keep(buf, used)
 	u.partialSince = 0 // an endpoint's slowness is the deadline's business
-	if len(u.in) > 0 {
+	if len(u.in) > 0 || u.counted > 0 {
 		u.checkBytes()
 	}
 }
