@@ -95,7 +95,9 @@ func TestScrape(t *testing.T) {
 		_, _ = w.Write([]byte("# HELP c calls\nc_total{a=\"x y\"} 3\nc_total{a=\"z\"} 4\nc_total_other 9\nm 1.5e+03\n"))
 	}))
 	defer s.Close()
-	c := &http.Client{Transport: &http.Transport{Dial: func(string, string) (net.Conn, error) { return net.Dial("tcp", s.Listener.Addr().String()) }}}
+	c := &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, network, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, network, s.Listener.Addr().String())
+	}}}
 	m, err := Scrape(context.Background(), c)
 	if err != nil || m.Sum("c_total") != 7 || m["m"] != 1500 {
 		t.Errorf("%v, %v", m, err)
