@@ -182,8 +182,12 @@ const (
 	backoffMax = int64(1e9)
 )
 
-// ConnectFailed makes the endpoint unusable for a while. Loop only.
+// ConnectFailed makes the endpoint unusable for a while. Connects that were under way together and fail together are one
+// failure. Loop only.
 func (s *State) ConnectFailed(now int64) {
+	if s.DownUntil > now {
+		return
+	}
 	d := backoffMin << min(s.Failures, 4)
 	s.Failures++
 	s.DownUntil = now + min(d, backoffMax)
