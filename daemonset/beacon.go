@@ -31,7 +31,7 @@ type Beacon struct {
 
 	mu      sync.Mutex
 	now     addrfile.File // what should be published
-	wrote   time.Time     // when something was last
+	due     time.Time     // not to be written before, when only the remote proxies have changed
 	started bool
 	unsaid  bool // now differs from what is published
 	missed  bool // the last lease was not renewed
@@ -94,27 +94,29 @@ func (b *Beacon) State() addrfile.State {
 }
 
 func (b *Beacon) write() error {
+	b.unsaid = true
 	if _, err := b.file.Write(b.now); err != nil {
-		b.unsaid = true
 		return err
 	}
-	b.wrote, b.unsaid = time.Now(), false
+	b.unsaid = false
+	b.due = time.Now().Add(remoteEvery)
 	return nil
 }
 
 // Run renews the lease until ctx ends: every quarter of it, and only after every worker has answered a tick. It goes on
 // while the proxy drains: guests that are still being answered should know that somebody is there.
 func (b *Beacon) Run(ctx context.Context) {
-	every := b.file.Lease() / 4
+	lease := time.NewTicker(b.file.Lease() / 4) // its own clock: changes must not put it off
+	defer lease.Stop()
 	for {
 		var due <-chan time.Time
-		if wait, ok := b.unsaidIn(); ok {
-			due = time.After(wait)
+		if at, ok := b.unsaidAt(); ok {
+			due = time.After(time.Until(at))
 		}
 		select {
 		case <-ctx.Done():
 			return
-		case <-time.After(every):
+		case <-lease.C:
 			b.renew(ctx)
 		case <-b.changed:
 		case <-due:
@@ -123,14 +125,11 @@ func (b *Beacon) Run(ctx context.Context) {
 	}
 }
 
-// unsaidIn says how long a change has to wait for its turn.
-func (b *Beacon) unsaidIn() (time.Duration, bool) {
+// unsaidAt says when a change has its turn.
+func (b *Beacon) unsaidAt() (time.Time, bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if !b.unsaid {
-		return 0, false
-	}
-	return max(remoteEvery-time.Since(b.wrote), b.file.Lease()/4), true
+	return b.due, b.unsaid
 }
 
 func (b *Beacon) catchUp() {
@@ -138,7 +137,7 @@ func (b *Beacon) catchUp() {
 	defer b.mu.Unlock()
 	if err := b.write(); err != nil {
 		b.log.Error("the address file could not be written; it is tried again", "error", err)
-		b.wrote = time.Now()
+		b.due = time.Now().Add(remoteEvery)
 	}
 }
 

@@ -31,14 +31,14 @@ const (
 // NewReadiness makes one that is not ready yet. probe makes one call through the data path.
 func NewReadiness(probe func(context.Context) error) *Readiness { return &Readiness{probe: probe} }
 
-// Started: the start is over, its own call was answered.
+// Started says that the start is over: its own call was answered.
 func (r *Readiness) Started() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.started = true
 }
 
-// Closing: not ready any more, for good.
+// Closing makes it not ready any more, for good.
 func (r *Readiness) Closing() {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"io"
 	"net"
@@ -221,8 +222,8 @@ func echoServer(t *testing.T, during func(method string)) string {
 // get asks the admin side of a role.
 func (h *host) get(role, path string) (int, string) {
 	h.t.Helper()
-	c := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, Dial: func(string, string) (net.Conn, error) {
-		return net.Dial("unix", h.path(role+"/private/admin.sock"))
+	c := http.Client{Timeout: patience, Transport: &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", h.path(role+"/private/admin.sock"))
 	}}}
 	res, err := c.Get("http://bellhop" + path)
 	if err != nil {

@@ -182,7 +182,8 @@ func withoutEmpty(v any) any {
 // TestDataPlaneCovered: a bound or a timeout of the data plane that has no key could not be changed.
 func TestDataPlaneCovered(t *testing.T) {
 	for _, pair := range [][2]reflect.Type{
-		{reflect.TypeFor[proxy.Limits](), reflect.TypeFor[Limits]()}, {reflect.TypeFor[proxy.Timeouts](), reflect.TypeFor[Timeouts]()},
+		{reflect.TypeFor[proxy.Limits](), reflect.TypeFor[Limits]()},
+		{reflect.TypeFor[proxy.Timeouts](), reflect.TypeFor[Timeouts]()},
 		{reflect.TypeFor[proxy.AccessLog](), reflect.TypeFor[AccessLog]()},
 	} {
 		for i := range pair[0].NumField() {
