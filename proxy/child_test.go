@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/exec"
 	"strings"
@@ -95,4 +96,40 @@ func childProxy() {
 		}
 		fmt.Println(s.CallerConns, s.Counters["accept_errors"] > 0)
 	}
+}
+
+// TestOutOfDescriptors: with no descriptor left the loop goes on, who is in is served, and afterwards nothing is missing.
+func TestOutOfDescriptors(t *testing.T) {
+	t.Setenv("BELLHOP_TEST_SERVER", serve(t, &echo{}, framed(), binary()))
+	_, in, out, addr := child(t, "proxy")
+	first := dial(t, addr, "Echo", framed(), binary())
+	callMany(t, first, 1, 3)
+	var many []*net.TCPConn
+	for range 100 {
+		many = append(many, connect(t, addr))
+	}
+	ask := func() (conns int, errs bool) {
+		if _, err := io.WriteString(in, "\n"); err != nil {
+			t.Fatal(err)
+		}
+		line, err := out.ReadString('\n')
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := fmt.Sscan(line, &conns, &errs); err != nil {
+			t.Fatal(err)
+		}
+		return conns, errs
+	}
+	for _, errs := ask(); !errs; _, errs = ask() {
+		callMany(t, first, 2, 1)
+	}
+	callMany(t, first, 3, 20)
+	for _, c := range many {
+		reset(c)
+	}
+	for n, _ := ask(); n != 1; n, _ = ask() {
+		callMany(t, first, 4, 1)
+	}
+	callMany(t, dial(t, addr, "Echo", framed(), binary()), 5, 3)
 }

@@ -23,7 +23,7 @@ func TestRandomly(t *testing.T) {
 	}
 	replies := 0
 	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
-		replies += randomly(t, seed)
+		t.Run(fmt.Sprint(seed), func(t *testing.T) { replies += randomly(t, seed) })
 	}
 	if replies < 1000 {
 		t.Errorf("only %d calls were replied to: this shows nothing", replies)
@@ -97,9 +97,6 @@ func randomly(t *testing.T, seed uint64) (replies int) {
 		if r := recover(); r != nil {
 			t.Errorf("seed %d: panic: %v", seed, r)
 			panic(r)
-		}
-		if t.Failed() {
-			t.Logf("it was seed %d", seed)
 		}
 	}()
 	c.rig = newRig(t, func(cfg *Config) {
