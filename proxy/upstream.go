@@ -81,13 +81,14 @@ func (u *upstream) closed(err error) {
 	u.out, u.outAt = nil, 0
 }
 
-// fruitless reports whether the peer closed the connection before it had said anything, as a full or refusing server
-// does: connecting again at once would only do it again.
+// fruitless reports whether the peer closed the connection before anything was said on it, as a full or refusing server
+// does: connecting again at once would only do it again. A server that was sent a call may have closed for the call's
+// sake: that must not cost other callers the endpoint, and each such connect costs a call.
 func (u *upstream) fruitless() bool {
 	if u.hand != nil && !u.hand.admitted {
 		return true
 	}
-	return u.doomedFor == "" && !u.spoke && u.w.now-u.openedAt < int64(u.w.p.cfg.Timeouts.Connect)
+	return u.doomedFor == "" && !u.spoke && u.handed == 0 && u.w.now-u.openedAt < int64(u.w.p.cfg.Timeouts.Connect)
 }
 
 // lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
