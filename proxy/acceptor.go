@@ -89,42 +89,41 @@ func (p *Proxy) accept(l *listener) {
 	}
 }
 
-// admitConn identifies the caller and gives the connection to the worker with the least to do.
+// admitConn identifies the caller, counts its connection and gives it to the worker with the least to do.
 func (p *Proxy) admitConn(l *listener, conn net.Conn) {
-	if l.TLS != nil {
-		p.pending.Go(func() { p.admitTLS(l, conn) }) // a handshake waits for the peer: not in the acceptor
+	src, err := p.join(conn)
+	if err != nil {
+		p.refuse(l, conn, err)
 		return
 	}
-	p.place(l, conn, conn, false)
-}
-
-func (p *Proxy) admitTLS(l *listener, conn net.Conn) {
-	if l.PlainToo {
-		switch handshake, err := beginsTLS(p.life, conn, p.cfg.Timeouts.Detect); {
-		case err != nil:
+	if l.TLS == nil {
+		p.place(l, src, conn, false)
+		return
+	}
+	p.pending.Go(func() { // a handshake waits for the peer: not in the acceptor
+		joined, verified, err := p.terminate(l, conn)
+		if err != nil {
+			p.acceptLog.tlsErrors.Add(1)
+			p.leave(src)
 			p.refuse(l, conn, err)
 			return
-		case !handshake:
-			p.place(l, conn, conn, false)
-			return
 		}
-	}
-	joined, verified, err := overTLSServer(p.life, conn, l.TLS, p.cfg.Timeouts.Detect)
-	if err != nil {
-		p.acceptLog.tlsErrors.Add(1)
-		p.refuse(l, conn, err)
-		return
-	}
-	p.place(l, conn, joined, verified)
+		p.place(l, src, joined, verified)
+	})
 }
 
-// place enrols conn for the caller that is at the other end of peer.
-func (p *Proxy) place(l *listener, peer, conn net.Conn, verified bool) {
-	src, err := p.join(peer)
-	if err != nil {
-		p.refuse(l, conn, err)
-		return
+// terminate does the handshake of a connection that has to do one, and returns the end for the loop.
+func (p *Proxy) terminate(l *listener, conn net.Conn) (loop net.Conn, verified bool, err error) {
+	if l.PlainToo {
+		if handshake, err := beginsTLS(p.life, conn, p.cfg.Timeouts.Detect); err != nil || !handshake {
+			return conn, false, err
+		}
 	}
+	return overTLSServer(p.life, conn, l.TLS, p.cfg.Timeouts.Detect)
+}
+
+// place enrols a source's connection.
+func (p *Proxy) place(l *listener, src *source, conn net.Conn, verified bool) {
 	w := p.leastLoaded()
 	d := &downstream{l: l, src: src, verified: verified}
 	d.w = w

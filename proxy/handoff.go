@@ -129,7 +129,7 @@ func (u *upstream) granted() bool {
 // handoffReply reads what a remote proxy adds to its replies.
 func (u *upstream) handoffReply(m *protocol.Message) {
 	if v, ok := m.Find(remote.KeyGrant); ok {
-		if g, err := remote.ParseGrant(v); err == nil {
+		if g, err := remote.ParseGrant(v); err == nil && g.Calls > 0 {
 			u.renew(g)
 		}
 	}

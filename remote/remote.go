@@ -162,7 +162,7 @@ func (s *Server) GrantValue() []byte {
 func ParseGrant(v []byte) (Grant, error) {
 	var g Grant
 	var ms int64
-	if _, err := fmt.Sscanf(string(v), "%d,%d,%d", &g.Calls, &g.Bytes, &ms); err != nil {
+	if _, err := fmt.Sscanf(string(v)+"\n", "%d,%d,%d\n", &g.Calls, &g.Bytes, &ms); err != nil {
 		return g, fmt.Errorf("grant %q: want calls,bytes,ms: %w", v, err)
 	}
 	if g.Calls < 0 || g.Bytes < 0 || ms < 0 || ms > math.MaxInt32 {

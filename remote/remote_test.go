@@ -69,7 +69,7 @@ func TestGrant(t *testing.T) {
 			t.Errorf("%s: %+v became %+v, %v", s.GrantValue(), g, got, err)
 		}
 	}
-	for _, bad := range []string{"", "1", "1,2", "a,2,3", "-1,2,3", "1,-2,3", "1,2,-3", "1,2,99999999999", "99999999999,1,1"} {
+	for _, bad := range []string{"", "1", "1,2", "a,2,3", "-1,2,3", "1,-2,3", "1,2,-3", "1,2,99999999999", "99999999999,1,1", "1,2,3x", "1,2,3,4"} {
 		if g, err := ParseGrant([]byte(bad)); err == nil {
 			t.Errorf("%q was read as %+v", bad, g)
 		}
