@@ -27,7 +27,6 @@ type entry struct {
 	Const      *constNode     `parser:"| 'const' @@"`
 	Typedef    *typedefNode   `parser:"| 'typedef' @@"`
 	Enum       *enumNode      `parser:"| 'enum' @@"`
-	Senum      *senumNode     `parser:"| 'senum' @@"`
 	Struct     *structNode    `parser:"| @@"`
 	Service    *serviceNode   `parser:"| 'service' @@ ) ( ',' | ';' )?"`
 }
@@ -61,12 +60,6 @@ type enumValue struct {
 	Name  string  `parser:"@Ident"`
 	Value *string `parser:"( '=' @( Hex | Int ) )?"`
 	Notes *notes  `parser:"@@? ( ',' | ';' )?"`
-}
-
-type senumNode struct {
-	Name   string   `parser:"@Ident '{'"`
-	Values []string `parser:"( @String ( ',' | ';' )? )* '}'"`
-	Notes  *notes   `parser:"@@?"`
 }
 
 type structNode struct {
@@ -108,7 +101,7 @@ type reference struct {
 
 type functionNode struct {
 	Pos     lexer.Position
-	Oneway  bool         `parser:"@( 'oneway' | 'async' )?"`
+	Oneway  bool         `parser:"@'oneway'?"`
 	Returns *typeNode    `parser:"@@"`
 	Name    string       `parser:"@Ident '('"`
 	Args    []*fieldNode `parser:"@@* ')'"`
@@ -204,6 +197,9 @@ func (g *grammar) scan(name, text string) error {
 			}
 			return at(t.Pos, "this string does not end on its line: close it with %s", t.Value)
 		case kinds["Other"]:
+			if t.Value == "@" {
+				return at(t.Pos, "annotations of fbthrift are not read: Thrift's own stand in parentheses after what they annotate")
+			}
 			return at(t.Pos, "%q has no meaning in Thrift IDL: remove it", t.Value)
 		case kinds["Punct"]:
 			if strings.Contains("{([<", t.Value) {
@@ -220,9 +216,6 @@ func (g *grammar) scan(name, text string) error {
 
 // hinted adds the next step to what the parser says.
 func hinted(msg string) string {
-	if strings.HasPrefix(msg, `unexpected token "@"`) {
-		return msg + ": annotations stand in parentheses after what they annotate"
-	}
 	if strings.HasPrefix(msg, `unexpected token "<EOF>"`) {
 		return msg + ": is a closing bracket missing?"
 	}

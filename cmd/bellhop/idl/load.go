@@ -167,8 +167,6 @@ func (f *file) define(e *entry) error {
 		d.name, d.typedef = e.Typedef.Name, e.Typedef
 	case e.Enum != nil:
 		d.name, d.enumNode = e.Enum.Name, e.Enum
-	case e.Senum != nil:
-		d.name, d.typ = e.Senum.Name, &Type{Kind: String, Name: e.Senum.Name}
 	case e.Struct != nil:
 		d.name, d.record = e.Struct.Name, e.Struct
 	case e.Service != nil:

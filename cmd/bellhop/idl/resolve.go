@@ -12,7 +12,7 @@ import (
 var baseTypes = map[string]*Type{
 	"bool": {Kind: Bool, Name: "bool"}, "byte": {Kind: I8, Name: "i8"}, "i8": {Kind: I8, Name: "i8"},
 	"i16": {Kind: I16, Name: "i16"}, "i32": {Kind: I32, Name: "i32"}, "i64": {Kind: I64, Name: "i64"},
-	"double": {Kind: Double, Name: "double"}, "string": {Kind: String, Name: "string"}, "slist": {Kind: String, Name: "string"},
+	"double": {Kind: Double, Name: "double"}, "string": {Kind: String, Name: "string"},
 	"binary": {Kind: Binary, Name: "binary"}, "uuid": {Kind: UUID, Name: "uuid"},
 }
 

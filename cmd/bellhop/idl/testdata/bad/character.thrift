@@ -1,0 +1,2 @@
+# want: 2:12: "$" has no meaning in Thrift IDL
+struct S { $ }

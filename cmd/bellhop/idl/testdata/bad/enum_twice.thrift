@@ -1,0 +1,2 @@
+# want: 2:13: C has A twice
+enum C { A, A }

@@ -1,0 +1,2 @@
+# want: 2:19: the service A extends itself
+service A extends A {}

@@ -1,0 +1,2 @@
+# want: parts/broken.thrift:1:15: there is no type Nope
+include "parts/broken.thrift"

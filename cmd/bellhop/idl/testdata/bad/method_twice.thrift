@@ -1,0 +1,2 @@
+# want: 2:23: A has the method f twice
+service A { void f(), void f() }

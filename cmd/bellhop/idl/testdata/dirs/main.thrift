@@ -1,0 +1,2 @@
+include "base.thrift"
+service Main extends base.Root { void own() }
