@@ -3,7 +3,6 @@ package proxy
 import (
 	"context"
 	"math/bits"
-	"slices"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
@@ -148,6 +147,8 @@ type MethodStats struct {
 	Size            Histogram // bytes of requests
 }
 
+type methodKey struct{ service, method string }
+
 // Stats is the sum of all workers' counters.
 type Stats struct {
 	Methods        []MethodStats
@@ -159,12 +160,13 @@ type Stats struct {
 	EndpointConns  int64
 	LastTableSwap  uint64
 	WorkersCounted int
+	index          map[methodKey]int // into Methods
 }
 
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
 // the same.
 func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
-	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}}
+	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}, index: map[methodKey]int{}}
 	parts := make(chan func(*Stats), len(p.workers))
 	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(len(w.ups)) })
 	for len(parts) > 0 {
@@ -185,11 +187,10 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 // copy takes the counters on the loop; the function that it returns adds them up elsewhere.
 func (s *workerStats) copy(ups int) func(*Stats) {
 	c := *s
-	type key struct{ service, method string }
-	methods := make(map[key]methodStats)
+	methods := make(map[methodKey]methodStats)
 	for service, ms := range s.methods {
 		for method, m := range ms {
-			methods[key{service, method}] = *m
+			methods[methodKey{service, method}] = *m
 		}
 	}
 	labelled := map[string]map[string]uint64{
@@ -226,9 +227,10 @@ func (s *workerStats) counters() map[string]uint64 {
 }
 
 func (s *Stats) addMethod(service, method string, m *methodStats) {
-	i := slices.IndexFunc(s.Methods, func(o MethodStats) bool { return o.Service == service && o.Method == method })
-	if i < 0 {
+	i, ok := s.index[methodKey{service, method}]
+	if !ok {
 		i = len(s.Methods)
+		s.index[methodKey{service, method}] = i
 		s.Methods = append(s.Methods, MethodStats{Service: service, Method: method})
 	}
 	t := &s.Methods[i]
