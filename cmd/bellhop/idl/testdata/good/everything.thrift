@@ -29,11 +29,11 @@ struct Later {
   1: required string name,
   2: optional i32 age = TEN;
   3: Color color = Color.GREEN
-  4: list<Color> colors = [RED, 16]
+  4: list<Color> colors = [Color.RED, 16]
   5: Index index = {"a": [{"x": 1}]},
   6: set<binary> blobs = ["raw"],
   7: map cpp_type "hash" <i32, set<i64>> deep,
-  8: Later & next,
+  8: Later & after,
   9: uuid id = "00112233-4455-6677-8899-aabbccddeeff",
   10: double real = 3
   11: string text = "line\n\"two\"\\" (a = "b", c)
