@@ -50,16 +50,21 @@ func (s *source) next() (json.Token, error) {
 	if err == nil {
 		return t, nil
 	}
-	offset, msg := s.dec.InputOffset(), err.Error()
-	var syntax *json.SyntaxError
-	switch {
-	case errors.As(err, &syntax):
-		offset = syntax.Offset - 1
-	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		offset, msg = int64(len(s.text)), "the JSON ends too early: is a bracket or quote missing?"
+	offset, msg := s.ahead(), err.Error()
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		offset, msg = len(s.text), "the JSON ends too early: is a bracket or quote missing?"
 	}
-	line, col := lineCol(s.text, int(offset))
+	line, col := lineCol(s.text, offset)
 	return nil, fmt.Errorf("arguments:%d:%d: %s", line, col, msg)
+}
+
+// ahead is where the next token begins.
+func (s *source) ahead() int {
+	offset := int(s.dec.InputOffset())
+	for offset < len(s.text) && bytes.IndexByte([]byte(" \t\r\n:,"), s.text[offset]) >= 0 {
+		offset++
+	}
+	return offset
 }
 
 // more reports whether the object or list that is open has another element.
@@ -98,12 +103,11 @@ func (s *source) end(p *path, want string) error {
 
 // finish makes sure that nothing comes after the value.
 func (s *source) finish() error {
-	offset := s.dec.InputOffset()
+	offset := s.ahead()
 	if _, err := s.dec.Token(); errors.Is(err, io.EOF) {
 		return nil
 	}
-	rest := s.text[offset:]
-	line, col := lineCol(s.text, int(offset)+len(rest)-len(bytes.TrimLeft(rest, " \t\r\n")))
+	line, col := lineCol(s.text, offset)
 	return fmt.Errorf("arguments:%d:%d: one object is all; this is too much", line, col)
 }
 

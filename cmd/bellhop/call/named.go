@@ -133,14 +133,8 @@ func (e *encoder) unlessNull(t *idl.Type, depth int, p *path) (absent bool, err 
 
 // nullNext looks at the byte that the next token begins with: no other value begins with n.
 func (e *encoder) nullNext() bool {
-	for _, c := range e.in.text[e.in.dec.InputOffset():] {
-		switch c {
-		case ' ', '\t', '\r', '\n', ':', ',':
-		default:
-			return c == 'n'
-		}
-	}
-	return false
+	at := e.in.ahead()
+	return at < len(e.in.text) && e.in.text[at] == 'n'
 }
 
 // left is about the fields that were left out.
