@@ -138,7 +138,7 @@ struct User {
   8: set<double> scores,
   9: map<i64, string> notes = {1: "one"},
   10: bool on, 11: uuid id, 12: User boss, 13: i8 tiny,
-  14: map<bool, i16> flags,
+  14: map<bool, i16> flags, 15: map<string, bool> marks,
 }
 exception Gone { 1: string why, 2: Color color }
 service Users {
@@ -228,6 +228,8 @@ func TestDecodeResult(t *testing.T) {
 		`{"0":{"rec":{"99":{"i32":1},"1":{"i64":2},"2":{"lst":["i32",1,5]},"3":{"i32":77}}}}`:                       `{"99":{"i32":1},"name":{"i64":2},"address":{"lst":["i32",1,5]},"color":77}`,
 		`{"0":{"rec":{"1":{"bin":"/w=="},"9":{"map":["i64","bin",1,{"1":"/w=="}]}}}}`:                               `{"name":{"bin":"/w=="},"notes":{"1":{"bin":"/w=="}}}`,
 		`{"0":{"rec":{"2":{"lst":["str",0]},"5":{"map":["str","str",0,{}]}}}}`:                                      `{"address":[],"badges":{}}`,
+		`{"0":{"rec":{"15":{"map":["bin","tf",1,{"/w==":1}]}}}}`:                                                    `{"marks":{"map":["bin","tf",1,{"/w==":1}]}}`,
+		`{"0":{"rec":{"15":{"map":["str","tf",1,{"a":1}]}}}}`:                                                       `{"marks":{"a":true}}`,
 		`{"0":{"i32":7}}`: `{"i32":7}`,
 		`{"1":{"rec":{"1":{"str":"w"},"2":{"i32":2}}}}`: `Gone {"why":"w","color":"GREEN"}`,
 		`{"5":{"rec":{"1":{"str":"w"}}}}`:               `field 5 {"rec":{"1":{"str":"w"}}}`,
