@@ -81,10 +81,18 @@ func (d *decoder) comma(i int) {
 	}
 }
 
-// wordOf is the word of typed JSON for a wire type; "str" stands for strings that are text.
+// wireWords has the words of typed JSON by wire type; "str" stands for strings that are text.
+var wireWords = [...]string{
+	wireBool: "tf", wireI8: "i8", wireI16: "i16", wireI32: "i32", wireI64: "i64", wireDouble: "dbl", wireString: "str",
+	wireStruct: "rec", wireMap: "map", wireSet: "set", wireList: "lst", wireUUID: "uid",
+}
+
+// wordOf is "" for the type of an empty container's elements, which may be any byte.
 func wordOf(wire byte) string {
-	return map[byte]string{wireBool: "tf", wireI8: "i8", wireI16: "i16", wireI32: "i32", wireI64: "i64", wireDouble: "dbl",
-		wireString: "str", wireStruct: "rec", wireMap: "map", wireSet: "set", wireList: "lst", wireUUID: "uid"}[wire]
+	if int(wire) < len(wireWords) {
+		return wireWords[wire]
+	}
+	return ""
 }
 
 func (d *decoder) typedStruct() {

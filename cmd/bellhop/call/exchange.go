@@ -202,9 +202,12 @@ func exception(m *protocol.Message) *fault {
 	return f
 }
 
-var appWords = [...]string{"UNKNOWN", "UNKNOWN_METHOD", "INVALID_MESSAGE_TYPE", "WRONG_METHOD_NAME", "BAD_SEQUENCE_ID",
+// appWords has the names of TApplicationException's types (docs/protocols.md).
+var appWords = [...]string{
+	"UNKNOWN", "UNKNOWN_METHOD", "INVALID_MESSAGE_TYPE", "WRONG_METHOD_NAME", "BAD_SEQUENCE_ID",
 	"MISSING_RESULT", "INTERNAL_ERROR", "PROTOCOL_ERROR", "INVALID_TRANSFORM", "INVALID_PROTOCOL",
-	"UNSUPPORTED_CLIENT_TYPE", "LOADSHEDDING", "TIMEOUT", "INJECTED_FAILURE"}
+	"UNSUPPORTED_CLIENT_TYPE", "LOADSHEDDING", "TIMEOUT", "INJECTED_FAILURE",
+}
 
 func appWord(typ int32) string {
 	if typ >= 0 && int(typ) < len(appWords) {

@@ -105,7 +105,6 @@ func serve(t *testing.T, s service, tf thrift.TTransportFactory, pf thrift.TProt
 		p = m
 	}
 	server := thrift.NewTSimpleServer4(p, socket, tf, pf)
-	server.SetLogger(func(string) {})
 	done := make(chan error, 1)
 	go func() { done <- server.Serve() }()
 	t.Cleanup(func() {
@@ -131,9 +130,14 @@ func TestThriftServers(t *testing.T) {
 		tf   thrift.TTransportFactory
 		pf   thrift.TProtocolFactory
 	}{
-		{"framed-binary", framed(), binary}, {"framed-compact", framed(), compact}, {"framed-lax", framed(), lax},
-		{"binary", plain, binary}, {"compact", plain, compact}, {"binary-lax", plain, lax},
-		{"theader", thrift.NewTHeaderTransportFactoryConf(nil, nil), header}, {"theader-compact", thrift.NewTHeaderTransportFactoryConf(nil, nil), header},
+		{"framed-binary", framed(), binary},
+		{"framed-compact", framed(), compact},
+		{"framed-lax", framed(), lax},
+		{"binary", plain, binary},
+		{"compact", plain, compact},
+		{"binary-lax", plain, lax},
+		{"theader", thrift.NewTHeaderTransportFactoryConf(nil, nil), header},
+		{"theader-compact", thrift.NewTHeaderTransportFactoryConf(nil, nil), header},
 		{"theader-zlib", thrift.NewTHeaderTransportFactoryConf(nil, nil), header},
 	} {
 		t.Run(c.word, func(t *testing.T) {

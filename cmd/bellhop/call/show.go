@@ -71,8 +71,10 @@ func (j *job) line(r reply) (line, error) {
 	case !ok && j.method.Oneway: // OSP and dapeng answer a oneway with whatever they have
 		return line{Result: null}, nil
 	case !ok:
-		return line{Fault: &fault{Code: client.ClassApp.String(), Type: appWord(protocol.AppMissingResult),
-			Message: "the reply has neither a result nor an exception: is it the IDL that the server has?"}}, nil
+		return line{Fault: &fault{
+			Code: client.ClassApp.String(), Type: appWord(protocol.AppMissingResult),
+			Message: "the reply has neither a result nor an exception: is it the IDL that the server has?",
+		}}, nil
 	case o.exception != "":
 		return line{Exception: &exceptionOut{o.exception, o.result}}, nil
 	}

@@ -5,6 +5,6 @@
 //	FILE.thrift ─► tokens (depth bounded) ─► grammar ─► document ─┐
 //	   └─ include ─► the same, from the file's folder or -I ──────┴─► names ─► resolve ─► *Program: services, types
 //
-// The grammar is that of Apache Thrift 0.23 (doc/idl), with the parts that compilers only warn about: fields without
+// The grammar is that of Apache Thrift (its doc/specs/idl.md), with the parts that compilers only warn about: fields without
 // ids, xsd_ and cpp_ words. Every error is an *Error: file, line, column, what is wrong and what to do.
 package idl
