@@ -221,15 +221,15 @@ func (p *parser) duration(into *time.Duration, low, high time.Duration) func(at)
 		case err != nil:
 			p.wrong(a, "is %s, which is not a duration; write a number and a unit, like 500ms or 2s", show(a.node))
 		case d < low || d > high:
-			p.wrong(a, "is %s; write a duration from %s to %s", show(a.node), plain(low), plain(high))
+			p.wrong(a, "is %s; write a duration from %s to %s", show(a.node), ShowDuration(low), ShowDuration(high))
 		default:
 			*into = d
 		}
 	}
 }
 
-// plain prints a round duration without its zero tail: 1h, not 1h0m0s.
-func plain(d time.Duration) string {
+// ShowDuration writes a round duration without its zero tail: 1h, not 1h0m0s.
+func ShowDuration(d time.Duration) string {
 	s := d.String()
 	if strings.HasSuffix(s, "m0s") {
 		s = strings.TrimSuffix(s, "0s")

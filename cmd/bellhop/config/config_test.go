@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"go.yaml.in/yaml/v3"
 
@@ -248,16 +247,6 @@ func TestParseSize(t *testing.T) {
 	for _, s := range []Size{0, 1, 1023, 1024, 1536, 64 << 20, 1 << 40} {
 		if got, err := ParseSize(s.String()); err != nil || got != s {
 			t.Errorf("%d is written %s and read %d, %v", s, s, got, err)
-		}
-	}
-}
-
-func TestShowDuration(t *testing.T) {
-	for d, want := range map[time.Duration]string{
-		0: "0s", time.Hour: "1h", 90 * time.Second: "1m30s", 10 * time.Minute: "10m", time.Millisecond: "1ms", 61 * time.Minute: "1h1m",
-	} {
-		if got := ShowDuration(d); got != want {
-			t.Errorf("%d: %s, want %s", d, got, want)
 		}
 	}
 }

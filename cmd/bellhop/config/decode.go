@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/registry/file"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -50,7 +51,7 @@ func Parse(name string, b []byte, role Role) (*Config, error) {
 		d.cross(c)
 	}
 	if len(d.problems) > 0 {
-		return nil, d.problems.sorted()
+		return nil, sorted(d.problems)
 	}
 	return c, nil
 }
@@ -265,7 +266,7 @@ func (d *decoder) duration(v reflect.Value, a at) {
 	low, high := tagDuration(a.tag, "min"), tagDuration(a.tag, "max")
 	n, err := time.ParseDuration(a.node.Value)
 	if a.node.Kind != yaml.ScalarNode || err != nil || n < low || n > high {
-		d.wrong(a, "is %s; write a duration from %s to %s, like 500ms or 2s", show(a.node), ShowDuration(low), ShowDuration(high))
+		d.wrong(a, "is %s; write a duration from %s to %s, like 500ms or 2s", show(a.node), file.ShowDuration(low), file.ShowDuration(high))
 		return
 	}
 	v.SetInt(int64(n))

@@ -6,6 +6,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bellhop-mesh/bellhop/registry/file"
 )
 
 // Key is one key of the file, for the documentation and for `/config`.
@@ -74,7 +76,7 @@ func typeName(f reflect.StructField) string {
 func showValue(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return ShowDuration(x)
+		return file.ShowDuration(x)
 	case Size:
 		return x.String()
 	case string:
@@ -114,7 +116,7 @@ func asMap(v reflect.Value, role Role) map[string]any {
 func plain(v reflect.Value, role Role) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return ShowDuration(x)
+		return file.ShowDuration(x)
 	case Size:
 		return x.String()
 	}

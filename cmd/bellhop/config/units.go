@@ -47,18 +47,6 @@ func (s Size) String() string {
 	return strconv.FormatInt(int64(s), 10)
 }
 
-// ShowDuration writes a round duration without its zero tail: 1h, not 1h0m0s.
-func ShowDuration(d time.Duration) string {
-	s := d.String()
-	if strings.HasSuffix(s, "m0s") {
-		s = strings.TrimSuffix(s, "0s")
-	}
-	if strings.HasSuffix(s, "h0m") {
-		s = strings.TrimSuffix(s, "0m")
-	}
-	return s
-}
-
 // The bounds in tags are constants of this package: one that can't be read is a defect, found by the first test.
 func tagInt(t reflect.StructTag, key string) int64 {
 	n, err := strconv.ParseInt(t.Get(key), 10, 64)
