@@ -31,6 +31,7 @@ type call struct {
 	oneway       bool
 	spent        bool // a oneway whose bytes have left and that a server might answer all the same
 	idempotent   bool // may run twice
+	overdue      bool // missed its deadline; its reply may come yet
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
 	hello        bool // the proxy's own first call on a hand-off connection

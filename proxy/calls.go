@@ -148,6 +148,8 @@ func (c *call) expired(int64) {
 	}
 	if u.mode != cluster.Multiplexed {
 		w.doom(&u.session, reasonAbandoned)
+	} else {
+		u.owed(c)
 	}
 	w.fail(c, f)
 }

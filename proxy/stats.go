@@ -14,7 +14,7 @@ type workerStats struct {
 	limit   int // methods of one service with counters of their own
 	methods map[string]map[string]*methodStats
 	accepted, connected, dials, connectErrors,
-	writes, stray, late, requeued, retried, onewayAnswers, heartbeats, panics, staleIdle, lostRaced, handoffRefused uint64
+	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -221,7 +221,7 @@ func (s *workerStats) counters() map[string]uint64 {
 	return map[string]uint64{
 		"connections_accepted": s.accepted, "endpoint_connections": s.connected, "dials": s.dials,
 		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
-		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
+		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 	}
 }

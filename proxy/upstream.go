@@ -25,6 +25,7 @@ type upstream struct {
 	idle     bool    // is in pool.idle
 	left     bool    // takes no more calls
 	spoke    bool    // the peer has sent something
+	overdue  int     // calls that missed their deadline and are still owed a reply
 	yielded  bool    // its place is another worker's
 	hand     *handoffState
 	counted  int64
@@ -183,6 +184,10 @@ func (u *upstream) finished(c *call) {
 		c.unext.uprev = c.uprev
 	}
 	c.unext, c.uprev, c.up = nil, nil, nil
+	if c.overdue {
+		c.overdue = false
+		u.overdue--
+	}
 	u.nCalls--
 	u.bytes -= int64(c.size)
 	u.endpoint.States[u.w.id].Active--
@@ -296,6 +301,25 @@ func (u *upstream) stallAfter(c *call) int64 {
 	return max(int64(u.w.p.cfg.Timeouts.Stall), 2*(c.deadline-c.start))
 }
 
+// longestStall is stallAfter of the call that has the longest deadline.
+func (u *upstream) longestStall() (ns int64) {
+	for c := u.calls; c != nil; c = c.unext {
+		ns = max(ns, u.stallAfter(c))
+	}
+	return ns
+}
+
+// owed notes a call whose deadline has passed. A server that leaves calls unanswered while it answers others would use
+// up the connection's depth: when half of it is gone, new calls go to a new connection.
+func (u *upstream) owed(c *call) {
+	c.overdue = true
+	u.overdue++
+	if 2*u.overdue > u.pool.cluster.Depth && u.hand == nil && !u.left {
+		u.w.stats.overdueConns++
+		u.pool.leaving(u)
+	}
+}
+
 func (u *upstream) expired(now int64) {
 	u.checkStall(now)
 	t := &u.w.p.cfg.Timeouts
@@ -307,7 +331,7 @@ func (u *upstream) expired(now int64) {
 		}
 		u.schedule(u.hand.deadline)
 	case u.nCalls > 0 && u.mode == cluster.Multiplexed:
-		at := u.lastActive + u.stallAfter(u.calls)
+		at := u.lastActive + u.longestStall()
 		if now >= at {
 			u.w.doom(&u.session, reasonStall)
 			return

@@ -29,6 +29,7 @@ type wheel struct {
 	heads [2 * slots]timer // heads of circular lists
 	used  [2][slotWords]uint64
 	at    int64 // everything before this time has fired, a multiple of tick
+	due   timer // head of what is firing: should one expiry panic, the others are still here
 }
 
 func newWheel() *wheel {
@@ -36,6 +37,7 @@ func newWheel() *wheel {
 	for i := range w.heads {
 		w.heads[i].next, w.heads[i].prev = &w.heads[i], &w.heads[i]
 	}
+	w.due.next, w.due.prev = &w.due, &w.due
 	return w
 }
 
@@ -69,6 +71,7 @@ func (w *wheel) disarm(t *timer) {
 
 // advance fires everything that is due at now.
 func (w *wheel) advance(now int64) {
+	w.fire(now)
 	target := now / tick * tick
 	for w.at < target {
 		n := w.next()
@@ -77,21 +80,20 @@ func (w *wheel) advance(now int64) {
 			return
 		}
 		w.at = n
-		w.run(int(w.at/tick%slots), now)
-		if w.at%coarse == 0 { // after run: what lies exactly one turn ahead shares the slot that has just run
+		if w.take(int(w.at/tick%slots), &w.due) {
+			w.fire(now)
+		}
+		if w.at%coarse == 0 { // after fire: what lies exactly one turn ahead shares the slot that has just fired
 			w.cascade(int(w.at / coarse % slots))
 		}
 	}
 }
 
-// run fires one fine slot. The list is taken off first: what is armed meanwhile for the same slot is one turn away.
-func (w *wheel) run(i int, now int64) {
-	var l timer
-	if !w.take(i, &l) {
-		return
-	}
-	for l.next != &l {
-		t := l.next
+// fire ends the timers of a fine slot. They were taken off it first: what is armed meanwhile for the same slot is one
+// turn away.
+func (w *wheel) fire(now int64) {
+	for w.due.next != &w.due {
+		t := w.due.next
 		w.disarm(t)
 		t.fire.expired(now)
 	}
@@ -123,6 +125,9 @@ func (w *wheel) take(i int, l *timer) bool {
 
 // next returns when advance has something to do, or noTimer.
 func (w *wheel) next() int64 {
+	if w.due.next != &w.due { // an expiry has panicked
+		return w.at
+	}
 	n := noTimer
 	if i, ok := firstFrom(&w.used[0], int((w.at/tick+1)%slots)); ok {
 		n = w.at + int64(i+1)*tick

@@ -154,8 +154,18 @@ func (w *worker) runTasks() {
 	w.tasks = nil
 	w.inbox.Unlock()
 	for _, f := range tasks {
-		f()
+		w.run(f)
 	}
+}
+
+// run keeps one task's defect from taking the others with it.
+func (w *worker) run(f func()) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.panicked(r)
+		}
+	}()
+	f()
 }
 
 // OnOpen tells ours from a caller's by the context. Loop only.
@@ -166,14 +176,19 @@ func (w *worker) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 		close(w.booted)
 	case *downstream:
 		w.begin()
-		s.begun(c)
+		w.begun(c, s.begun)
 		w.end()
 	case *upstream:
 		w.begin()
-		s.begun(c)
+		w.begun(c, s.begun)
 		w.end()
 	}
 	return nil, gnet.None
+}
+
+func (w *worker) begun(c gnet.Conn, begun func(gnet.Conn)) {
+	defer w.recovered(c)
+	begun(c)
 }
 
 // OnTraffic handles whatever has arrived on one connection. Loop only.
@@ -203,14 +218,18 @@ func (w *worker) recovered(c gnet.Conn) {
 	if r == nil {
 		return
 	}
-	w.stats.panics++
-	w.p.cfg.Log.Error("panic while handling a connection; closing it", "worker", w.id, "panic", r, "stack", string(debug.Stack()))
+	w.panicked(r)
 	switch s := c.Context().(type) {
 	case *downstream:
 		w.doom(&s.session, reasonPanic)
 	case *upstream:
 		w.doom(&s.session, reasonPanic)
 	}
+}
+
+func (w *worker) panicked(r any) {
+	w.stats.panics++
+	w.p.cfg.Log.Error("panic on an event loop; what brought it out is given up", "worker", w.id, "panic", r, "stack", string(debug.Stack()))
 }
 
 // OnClose is the end of a connection, whoever ended it. It may be called from inside Write or closeDoomed, and so in
@@ -279,11 +298,11 @@ func (w *worker) round() {
 	w.flush()
 	w.inBatch = false
 	w.begin()
-	w.runTasks()
-	w.wheel.advance(w.now)
 	if w.armedFor <= w.now {
 		w.armedFor = noTimer // it has fired, or is about to
 	}
+	w.runTasks()
+	w.wheel.advance(w.now)
 	w.resume()
 	w.closeDoomed()
 	w.flush()
