@@ -21,7 +21,7 @@ type loadOptions struct {
 	duration, warmup, timeout        time.Duration
 	rate                             float64
 	cpuOf                            []int
-	json                             bool
+	json, perCall                    bool
 }
 
 func loadCommand() *cobra.Command {
@@ -57,6 +57,7 @@ Every reply is decoded and compared. The exit code is 1 when a call failed.`,
 	f.DurationVar(&o.timeout, "timeout", 2*time.Second, "a call without a reply for so long has failed, and its connection is closed")
 	f.Float64Var(&o.rate, "rate", 0, "calls a second, over all connections; 0: closed loop")
 	f.IntSliceVar(&o.cpuOf, "cpu-of", nil, "process ids whose CPU time per call is measured too")
+	f.BoolVar(&o.perCall, "per-call", false, "a new connection for every call, as callers without a pool make them; its making counts in the latency")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return cmd
 }
@@ -73,6 +74,9 @@ func (o *loadOptions) check() error {
 	bound("size", o.size, 0, 8<<20)
 	if o.duration <= 0 || o.warmup < 0 || o.timeout <= 0 {
 		errs = append(errs, errors.New("--duration and --timeout must be positive, --warmup not negative"))
+	}
+	if o.perCall && o.depth != 1 {
+		errs = append(errs, fmt.Errorf("--per-call with --depth %d: a connection that carries one call has depth 1", o.depth))
 	}
 	if o.rate < 0 || o.rate > 1e7 {
 		errs = append(errs, fmt.Errorf("--rate %v: must be 0 to 10000000", o.rate))
@@ -133,6 +137,11 @@ func newGenerator(o loadOptions) (*generator, error) {
 	target, err := parseAddress(o.target)
 	if err != nil {
 		return nil, err
+	}
+	if o.perCall {
+		if target, err = resolve(target); err != nil {
+			return nil, err
+		}
 	}
 	sp, err := newSpeech(o.framing, o.service, o.method, o.size)
 	if err != nil {
@@ -233,6 +242,9 @@ func (g *generator) read(l *line) error {
 		data = data[n:]
 	}
 	l.keep(data)
+	if g.o.perCall && len(l.free) == len(l.slots) {
+		return g.replace(l)
+	}
 	if g.o.rate == 0 {
 		g.fillLine(l)
 	} else {
@@ -258,7 +270,7 @@ func (g *generator) replied(l *line, frame []byte) error {
 	s := &l.slots[at]
 	s.seq = 0
 	l.free = append(l.free, at)
-	if g.o.rate != 0 {
+	if g.o.rate != 0 && !g.o.perCall { // a connection that has carried its call takes no other
 		g.idle = append(g.idle, l)
 	}
 	g.inFlight--

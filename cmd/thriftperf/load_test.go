@@ -9,11 +9,14 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"go.uber.org/goleak"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -74,6 +77,56 @@ func TestClosedLoop(t *testing.T) {
 		if r.Calls == 0 || r.Latency.Max == 0 || r.Latency.P50 > r.Latency.Max || len(r.Failed) != 0 || len(r.Processes) != 1 {
 			t.Fatalf("depth %d: %+v", depth, r)
 		}
+	}
+}
+
+// TestPerCall: every call comes on a connection of its own, in both loops and on both kinds of socket.
+func TestPerCall(t *testing.T) {
+	path := startServer(t, serveOptions{})
+	for _, rate := range []float64{0, 500} {
+		r, err := loadFor(t, loadOptions{target: "unix:" + path, connections: 3, depth: 1, rate: rate, perCall: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Calls == 0 || !r.PerCall {
+			t.Fatalf("rate %v: %+v", rate, r)
+		}
+	}
+	if _, err := loadFor(t, loadOptions{target: "unix:" + path, connections: 1, depth: 2, perCall: true}); err == nil {
+		t.Error("two calls in flight on a connection that carries one")
+	}
+	l, err := net.Listen("tcp", "localhost:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	accepted := make(chan int)
+	go func() { accepted <- countConnections(l) }()
+	r, err := loadFor(t, loadOptions{target: "tcp:" + l.Addr().String(), connections: 2, depth: 1, perCall: true})
+	_ = l.Close()
+	if n := int64(<-accepted); err != nil || r.Calls == 0 || n < r.Calls {
+		t.Errorf("%d connections for %d calls, %v", n, r.Calls, err)
+	}
+}
+
+// countConnections answers one call on each connection until l is closed, and returns how many there were.
+func countConnections(l net.Listener) (n int) {
+	wg := sync.WaitGroup{}
+	defer wg.Wait()
+	e := &echo{}
+	for ; ; n++ {
+		c, err := l.Accept()
+		if err != nil {
+			return n
+		}
+		buf := make([]byte, 4096)
+		got, _ := c.Read(buf) // 128 bytes are one segment
+		if out, err := e.answer(nil, codecs()[protocol.FramedBinary], buf[:got]); err == nil {
+			_, _ = c.Write(out)
+		}
+		wg.Go(func() { // until the generator has closed
+			_, _ = io.Copy(io.Discard, c)
+			_ = c.Close()
+		})
 	}
 }
 

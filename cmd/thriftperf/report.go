@@ -48,6 +48,7 @@ type report struct {
 	Connections    int               `json:"connections"`
 	Depth          int               `json:"depth"`
 	Size           int               `json:"size_bytes"`
+	PerCall        bool              `json:"connection_per_call,omitempty"`
 	Rate           float64           `json:"rate_per_second,omitempty"`
 	Seconds        float64           `json:"seconds"`
 	Calls          int64             `json:"calls"`
@@ -177,7 +178,7 @@ func processCPU(pid int) (time.Duration, error) {
 func (g *generator) report() *report {
 	o, seconds := g.o, g.res.elapsed.Seconds()
 	r := &report{
-		Target: g.target.String(), Framing: o.framing, Connections: o.connections, Depth: o.depth, Size: o.size, Rate: o.rate,
+		Target: g.target.String(), Framing: o.framing, Connections: o.connections, Depth: o.depth, Size: o.size, PerCall: o.perCall, Rate: o.rate,
 		Seconds: seconds, Calls: g.res.calls, CallsPerSecond: float64(g.res.calls) / seconds,
 		Failed: g.res.failed, FirstError: g.res.first, Reconnects: g.res.reconnects, NotStarted: g.res.notStarted, Latency: quantiles(g.hist),
 	}
@@ -202,6 +203,9 @@ func (r *report) print(w io.Writer) {
 	loop := "closed loop"
 	if r.Rate > 0 {
 		loop = fmt.Sprintf("open loop, %.0f calls/s asked for", r.Rate)
+	}
+	if r.PerCall {
+		loop += ", a connection for every call"
 	}
 	_, _ = fmt.Fprintf(w, "%s  %s  %d connections × %d  %d bytes  %s\n", r.Target, r.Framing, r.Connections, r.Depth, r.Size, loop)
 	_, _ = fmt.Fprintf(w, "%d calls in %.1f s: %.0f calls/s\n", r.Calls, r.Seconds, r.CallsPerSecond)
