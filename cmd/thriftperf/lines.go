@@ -153,8 +153,9 @@ func (g *generator) tickers() (err error) {
 	if err = g.poll.watch(g.timers[0], sweepTick, unix.EPOLLIN); err != nil || g.o.rate == 0 {
 		return err
 	}
+	// Eight ticks for each call: what a call waits for its tick would be taken for latency.
 	every := time.Duration(float64(time.Second) / g.o.rate)
-	if g.timers[1], err = ticker(min(max(every, 100*time.Microsecond), sweepEvery)); err != nil {
+	if g.timers[1], err = ticker(min(max(every/8, 100*time.Microsecond), sweepEvery)); err != nil {
 		return err
 	}
 	return g.poll.watch(g.timers[1], paceTick, unix.EPOLLIN)
