@@ -117,7 +117,7 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		return
 	}
 	c.d.grantExtra(m)
-	out, err := c.d.codec.AppendReply(c.d.slotBuffer(c), m, &c.to, &w.scratch)
+	out, err := c.d.codec.AppendReply(c.d.slotBuffer(c, len(m.Frame)+headroom), m, &c.to, &w.scratch)
 	if err != nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeBadReply, Message: "the reply can't be given in the caller's framing: " + err.Error(), Executed: true})
 		return
@@ -131,7 +131,7 @@ func (w *worker) fail(c *call, f protocol.Fault) {
 	if c.d != nil && !c.oneway {
 		f.Executed = f.Executed || c.retried // it was written once
 		f.GoingAway = w.p.draining.Load()
-		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c), f, &c.to))
+		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
 	}
 	w.finish(c, f.Code)
 }

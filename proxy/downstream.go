@@ -189,7 +189,7 @@ func (d *downstream) take(m *protocol.Message) {
 	}
 	switch {
 	case m.Type == protocol.MessageHeartbeat:
-		d.done(append(d.buffer(), 0, 0, 0, 0))
+		d.done(append(d.buffer(0), 0, 0, 0, 0))
 		w.stats.heartbeats++
 	case !m.IsCall():
 		d.malformed(m, errNotACall)
@@ -206,7 +206,7 @@ var errNotACall = &protocol.Error{Code: protocol.CodeProtocolError, Reason: "not
 func (d *downstream) detect(buf []byte) (used int) {
 	f, beats, err := protocol.Detect(buf)
 	if beats > 0 {
-		d.done(append(d.buffer(), buf[:beats]...))
+		d.done(append(d.buffer(0), buf[:beats]...))
 		d.w.stats.heartbeats++
 	}
 	if err != nil {
@@ -216,7 +216,7 @@ func (d *downstream) detect(buf []byte) (used int) {
 	switch f {
 	case protocol.FramingUnknown:
 	case protocol.HTTP:
-		d.done(append(d.buffer(), httpNotYet...))
+		d.done(append(d.buffer(0), httpNotYet...))
 		d.closing = reasonUnsupported
 		d.w.stats.malformed["http"]++
 		return len(buf)
@@ -280,7 +280,7 @@ func (d *downstream) refuse(m *protocol.Message, f protocol.Fault) {
 	if !d.outOfOrder {
 		c.slot = d.newSlot()
 	}
-	d.slotDone(&c, d.codec.AppendFault(d.slotBuffer(&c), f, &c.to))
+	d.slotDone(&c, d.codec.AppendFault(d.slotBuffer(&c, 0), f, &c.to))
 }
 
 // mustWait reports whether this call has to wait for the ones before it (ordered: true).

@@ -33,7 +33,7 @@ func (u *upstream) sendHello() {
 		Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageCall,
 		Service: []byte(remote.Service), Method: []byte(remote.MethodHello), Body: w.p.cfg.HandOff.AppendHello(nil),
 	}
-	out, err := u.codec.AppendCall(u.buffer(), m, u.endpoint.Wire, c.id, &w.resend)
+	out, err := u.codec.AppendCall(u.buffer(0), m, u.endpoint.Wire, c.id, &w.resend)
 	if err != nil {
 		w.calls.put(c)
 		w.doom(&u.session, reasonPanic)
@@ -170,7 +170,7 @@ func (d *downstream) hello(m *protocol.Message) {
 	if !d.outOfOrder {
 		c.slot = d.newSlot()
 	}
-	out, err := d.codec.AppendReply(d.slotBuffer(&c), &reply, &c.to, &w.scratch)
+	out, err := d.codec.AppendReply(d.slotBuffer(&c, 0), &reply, &c.to, &w.scratch)
 	if err != nil {
 		w.doom(&d.session, reasonRefused)
 		return

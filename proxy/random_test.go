@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -303,7 +304,7 @@ func (c *chance) finish() {
 		}
 	}
 	seen := map[*byte]bool{}
-	for _, b := range c.w.bufs.free {
+	for _, b := range slices.Concat(c.w.bufs.free, c.w.bufs.big) {
 		if seen[&b[:1][0]] {
 			c.t.Error("a buffer is free twice")
 		}

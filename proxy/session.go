@@ -40,11 +40,9 @@ type owner interface {
 	backlogged() // the peer does not take what was handed to gnet
 }
 
-// handAtOnce is the most that gnet is given while it still holds bytes for a peer: it has no bound of its own.
-const handAtOnce = 64 << 10
-
-// keepBuffer is the largest buffer that goes back to the worker's free list.
-const keepBuffer = 64 << 10
+// handAtOnce is the most that gnet is given and may hold for a peer: it has no bound of its own. Less would slow large
+// bodies down (what is left has to wait for the wheel), more would make more calls "written" that a dead peer never saw.
+const handAtOnce = 1 << 20
 
 // recheck is how often a stalled peer is looked at: gnet has no event for a backlog that has drained.
 const recheck = tick
@@ -58,6 +56,9 @@ func (s *session) receive() []byte {
 	s.lastActive = s.w.now
 	if len(s.in) == 0 {
 		return buf
+	}
+	if have := len(s.in) + len(buf); have > cap(s.in) { // twice what has come, but not more than the frame needs
+		s.in = s.w.bufs.grow(s.in, max(have, min(2*have, s.scan.Need)))
 	}
 	s.in = append(s.in, buf...)
 	if s.scan.Need > len(s.in) {
@@ -78,7 +79,7 @@ func (s *session) keep(buf []byte, used int) {
 		s.in = s.in[:copy(s.in, buf[used:])]
 	default:
 		if s.in == nil {
-			s.in = s.w.bufs.get()
+			s.in = s.w.bufs.get(left)
 		}
 		s.in = append(s.in[:0], buf[used:]...)
 	}
@@ -90,14 +91,17 @@ func (s *session) keep(buf []byte, used int) {
 	}
 }
 
-// buffer returns out for appending; done stores what came of it.
-func (s *session) buffer() []byte {
+// buffer returns out for appending about n bytes; done stores what came of it.
+func (s *session) buffer(n int) []byte {
 	switch {
 	case s.out == nil:
-		s.out = s.w.bufs.get()
+		s.out = s.w.bufs.get(n)
 	case s.outAt > keepBuffer: // a slow reader: what it has taken needs no room
 		s.out = s.out[:copy(s.out, s.out[s.outAt:])]
 		s.outAt = 0
+	}
+	if n > newBuffer && len(s.out)+n > cap(s.out) {
+		s.out = s.w.bufs.grow(s.out, len(s.out)+n)
 	}
 	return s.out
 }
@@ -213,29 +217,6 @@ func (w *worker) flush() {
 		s := w.dirty[len(w.dirty)-1]
 		w.dirty = w.dirty[:len(w.dirty)-1]
 		s.write()
-	}
-}
-
-// bufferPool is a worker's free list of buffers. Loop only.
-type bufferPool struct{ free [][]byte }
-
-const (
-	newBuffer   = 4 << 10
-	freeBuffers = 256
-)
-
-func (p *bufferPool) get() []byte {
-	if n := len(p.free); n > 0 {
-		b := p.free[n-1]
-		p.free = p.free[:n-1]
-		return b
-	}
-	return make([]byte, 0, newBuffer)
-}
-
-func (p *bufferPool) put(b []byte) {
-	if cap(b) >= newBuffer && cap(b) <= keepBuffer && len(p.free) < freeBuffers {
-		p.free = append(p.free, b[:0])
 	}
 }
 

@@ -65,15 +65,15 @@ func (d *downstream) dismiss(c *call) {
 	}
 }
 
-// slotBuffer returns the buffer that a call's answer is appended to; slotDone must follow.
-func (d *downstream) slotBuffer(c *call) []byte {
+// slotBuffer returns the buffer that a call's answer of about n bytes is appended to; slotDone must follow.
+func (d *downstream) slotBuffer(c *call, n int) []byte {
 	if d.conn == nil {
 		return nil
 	}
 	if d.outOfOrder || c.slot == d.head {
-		return d.buffer()
+		return d.buffer(n)
 	}
-	return d.w.bufs.get()
+	return d.w.bufs.get(n)
 }
 
 // slotDone stores an answer: written now if it is its turn, held otherwise.
@@ -102,7 +102,7 @@ func (d *downstream) popSlots() {
 	n := 0
 	for ; n < len(d.slots) && d.slots[n].done; n++ {
 		if h := d.slots[n].held; h != nil {
-			d.done(append(d.buffer(), h...))
+			d.done(append(d.buffer(len(h)), h...))
 			d.held -= len(h)
 			d.w.bufs.put(h)
 		}
@@ -116,14 +116,14 @@ func (d *downstream) popSlots() {
 // library does) read none: their slot is closed without a byte.
 func (d *downstream) acknowledge(c *call, m *protocol.Message) {
 	if !m.Framing.Multiplexed() {
-		if out := d.slotBuffer(c); d.conn != nil {
+		if out := d.slotBuffer(c, 0); d.conn != nil {
 			d.slotDone(c, out)
 		}
 		return
 	}
 	ok := protocol.Message{Wire: m.Wire, Type: protocol.MessageReply, Method: m.Method, Service: m.Service, Body: []byte{0}}
 	ok.Framing = protocol.FramingUnknown // no header of a server's to copy
-	if out, err := d.codec.AppendReply(d.slotBuffer(c), &ok, &c.to, &d.w.scratch); err == nil {
+	if out, err := d.codec.AppendReply(d.slotBuffer(c, 0), &ok, &c.to, &d.w.scratch); err == nil {
 		d.slotDone(c, out)
 	}
 }

@@ -124,7 +124,7 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 	if m == &w.retry {
 		s = &w.resend
 	}
-	out, err := u.codec.AppendCall(u.buffer(), m, u.endpoint.Wire, c.id, s)
+	out, err := u.codec.AppendCall(u.buffer(len(m.Frame)+headroom), m, u.endpoint.Wire, c.id, s)
 	if err != nil {
 		u.pool.giveBack(u)
 		w.fail(c, faultOf(err))
