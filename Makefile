@@ -19,7 +19,7 @@ run = if [ -f scripts/$(1).sh ]; then exec bash scripts/$(1).sh; \
 .PHONY: help
 help: ## list every target
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo; echo '  FUZZTIME=10s (per decoder), RACE=packages, BENCH=pattern, VERSION=string can be set.'
+	@echo; echo '  FUZZTIME=10s (per decoder), RACE=packages, BENCH=pattern, VERSION=string, BENCHFLAGS=flags can be set.'
 
 .PHONY: setup
 setup: ## install what tests, demo, benchmarks and linting need (Debian; once)
@@ -61,7 +61,13 @@ fuzz: ## fuzz every decoder for FUZZTIME each; crashers become test data
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 .PHONY: bench
-bench: ## the Go benchmarks (BENCH=pattern), one package at a time
+bench: ## bellhop beside HAProxy, nginx and Envoy over the whole grid: tables and plots in docs/bench (25 minutes)
+	@scripts/setup.sh bench
+	@$(MAKE) -s build
+	@go run ./scripts/bench/grid $(BENCHFLAGS)
+
+.PHONY: bench-go
+bench-go: ## the Go benchmarks (BENCH=pattern), one package at a time
 	@go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: bench-quick

