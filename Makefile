@@ -61,7 +61,7 @@ fuzz: ## fuzz every decoder for FUZZTIME each; crashers become test data
 	@FUZZTIME=$(FUZZTIME) scripts/fuzz.sh
 
 .PHONY: bench
-bench: ## bellhop beside HAProxy, nginx and Envoy over the whole grid: tables and plots in docs/bench (25 minutes)
+bench: ## bellhop beside HAProxy, nginx and Envoy over the whole grid: tables and plots in docs/bench (20 minutes)
 	@scripts/setup.sh bench
 	@$(MAKE) -s build
 	@go run ./scripts/bench/grid $(BENCHFLAGS)

@@ -74,8 +74,8 @@ func writeConfigs(dir string) error {
 
 // charts of an axis, by file name.
 func charts(a axis, all []sample) map[string]*plot.Chart {
-	chart := func(what, unit string, figure func(peer string, p point) span) *plot.Chart {
-		c := &plot.Chart{Title: what + " · " + a.title, Unit: unit, Groups: a.labels, Log: a.log}
+	chart := func(what, unit string, log bool, figure func(peer string, p point) span) *plot.Chart {
+		c := &plot.Chart{Title: what + " · " + a.title, Unit: unit, Groups: a.labels, Log: log}
 		for _, peer := range peers() {
 			s := plot.Series{Name: peer.name}
 			for _, p := range a.points {
@@ -87,10 +87,10 @@ func charts(a axis, all []sample) map[string]*plot.Chart {
 		return c
 	}
 	return map[string]*plot.Chart{
-		a.name + "-cpu.svg": chart("CPU per call of the proxy", "µs", func(peer string, p point) span {
+		a.name + "-cpu.svg": chart("CPU per call of the proxy", "µs", a.log, func(peer string, p point) span {
 			return spread(of(all, peer, p, false), func(s sample) float64 { return s.ProxyUS })
 		}),
-		a.name + "-p99.svg": chart("p99 at half of HAProxy's rate", "µs", func(peer string, p point) span {
+		a.name + "-p99.svg": chart("p99 at half of HAProxy's rate", "µs, logarithmic", true, func(peer string, p point) span {
 			return spread(of(all, peer, p, true), func(s sample) float64 { return s.Latency.P99 })
 		}),
 	}

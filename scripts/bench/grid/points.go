@@ -23,7 +23,7 @@ type axis struct {
 	name, title string
 	points      []point
 	labels      []string
-	log         bool // its plots need a logarithmic scale
+	log         bool // its CPU plot needs a logarithmic scale; those of latencies have one anyway
 }
 
 // with returns the base point changed by f.
