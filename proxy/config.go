@@ -50,7 +50,7 @@ type Limits struct {
 func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
-		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 64, ConnectsOpen: 16,
+		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }
 

@@ -100,8 +100,8 @@ func (s *session) buffer(n int) []byte {
 		s.out = s.out[:copy(s.out, s.out[s.outAt:])]
 		s.outAt = 0
 	}
-	if n > newBuffer && len(s.out)+n > cap(s.out) {
-		s.out = s.w.bufs.grow(s.out, len(s.out)+n)
+	if n > newBuffer && len(s.out)+n > cap(s.out) { // doubling: a batch may bring many such
+		s.out = s.w.bufs.grow(s.out, max(len(s.out)+n, 2*cap(s.out)))
 	}
 	return s.out
 }
