@@ -34,11 +34,8 @@ const (
 	KeyWorkload    = "bellhop-workload"
 	KeyClass       = "bellhop-class"
 	KeyDeadline    = "bellhop-deadline-ms"
-	KeyAttempts    = "bellhop-attempts"
 	KeyGrant       = "bellhop-grant"
-	KeyGoHome      = "bellhop-go-home"
 	KeyNotExecuted = "bellhop-not-executed"
-	KeyOSPHeader   = "bellhop-osp-header"
 	ClassOverflow  = "overflow"
 	MaxHops        = 1
 )
@@ -72,8 +69,8 @@ type Hello struct {
 }
 
 // HandsOff reports whether a call that this proxy can't serve for this reason goes to the remote tier: its own bounds
-// are reached or it knows no endpoint. known says whether the service is known here, mayRemote whether the service (or
-// the configuration, for unknown ones) says that the remote tier may know endpoints.
+// are reached, or it knows no endpoint and the remote tier may know one (mayRemote: the service says so, or is not known
+// here at all). A nil client never hands off.
 func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 	if c == nil {
 		return false
