@@ -32,12 +32,40 @@ func addBody(f *testing.F, p Payload, bin []byte) {
 
 func FuzzWalkBinary(f *testing.F) {
 	seedBodies(f, Binary)
-	f.Fuzz(func(t *testing.T, b []byte) { checkWalk(t, Binary, b) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkWalk(t, Binary, b)
+		checkStream(t, Binary, b)
+	})
 }
 
 func FuzzWalkCompact(f *testing.F) {
 	seedBodies(f, Compact)
-	f.Fuzz(func(t *testing.T, b []byte) { checkWalk(t, Compact, b) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		checkWalk(t, Compact, b)
+		checkStream(t, Compact, b)
+	})
+}
+
+// checkStream: a body that comes in pieces of any size is taken and refused just as in one piece.
+func checkStream(t *testing.T, p Payload, b []byte) {
+	var w Walker
+	want := WalkExact(p, b, &w)
+	for _, piece := range []int{1, 2, 3, 7, 19, 63, 64, 65, len(b)} {
+		if piece == 0 {
+			continue
+		}
+		var s StreamWalker
+		s.Begin(p, len(b))
+		var err error
+		for rest := b; len(rest) > 0 && err == nil; {
+			n := min(piece, len(rest))
+			err = s.Feed(rest[:n:n])
+			rest = rest[n:]
+		}
+		if (err == nil) != (want == nil) && len(b) > 0 {
+			t.Fatalf("in pieces of %d: %v; in one: %v", piece, err, want)
+		}
+	}
 }
 
 // checkWalk: a walk ends inside the bytes, needs all it passed, and comes to the same result in pieces; a struct's end

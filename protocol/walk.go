@@ -27,6 +27,7 @@ const (
 // that are there and go on when more have come (Resume), so that an unframed message is walked once, not once a read.
 type Walker struct {
 	need  int   // after ErrShort: bytes that must be there before the walk can go on
+	more  int   // bytes that follow b in what is walked but are not there yet; strings and containers may lie in them
 	depth uint8 // open structs and containers; 0: no walk is under way
 	short uint8
 	stack [MaxDepth]frame

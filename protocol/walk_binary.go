@@ -70,7 +70,7 @@ func (w *Walker) binaryFields(b []byte, pos int) (int, *Error) {
 				return pos, errNegative
 			}
 			end := pos + 7 + n
-			if end > len(b) {
+			if end > len(b)+w.more {
 				return pos, w.lack(end, shortString)
 			}
 			pos = end
@@ -119,7 +119,7 @@ func (w *Walker) binaryElems(b []byte, pos int) (int, *Error) {
 			if n < 0 {
 				return pos, errNegative
 			}
-			if pos+4+n > len(b) {
+			if pos+4+n > len(b)+w.more {
 				return pos, w.lack(pos+4+n, shortString)
 			}
 			pos += 4 + n
@@ -176,7 +176,7 @@ func (w *Walker) binaryContainer(b []byte, pos, head int, t uint8) (int, *Error)
 		least += int(binMin[val])
 	}
 	end := start + count*least
-	if end > len(b) {
+	if end > len(b)+w.more {
 		return pos, w.lack(end, shortList)
 	}
 	if fixed {

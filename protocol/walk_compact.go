@@ -174,7 +174,7 @@ func (w *Walker) compactScalar(b []byte, pos int, t uint8) (int, *Error) {
 			return pos, errNegative
 		}
 		end := pos + n + int(size)
-		if end > len(b) {
+		if end > len(b)+w.more {
 			return pos, w.lack(end, shortString)
 		}
 		return end, nil
@@ -189,6 +189,9 @@ func (w *Walker) compactElems(b []byte, pos int) (int, *Error) {
 		t := f.key
 		if f.left&1 != 0 {
 			t = f.val // maps hold an even number: keys come at even counts
+		}
+		if pos > len(b) { // behind a string that has not come to its end yet
+			return pos, w.lack(pos+1, shortStruct)
 		}
 		switch t {
 		case cmpStruct:
@@ -237,7 +240,7 @@ func (w *Walker) compactContainer(b []byte, pos, head int, t uint8) (int, *Error
 		least += int(cmpMin[c.val])
 		c.left *= 2
 	}
-	if end := start + count*least; end > len(b) {
+	if end := start + count*least; end > len(b)+w.more {
 		return pos, w.lack(end, shortList)
 	} else if cmpWidth[c.key] != 0 && cmpWidth[c.val] != 0 {
 		return end, w.full()

@@ -9,6 +9,7 @@
 //	                ├─ same     rewritten for its own framing, back with the old sequence: the same bytes or model
 //	                ├─ cross    through every peer codec and back: the same values
 //	                ├─ fault    the proxy's own answer is read by the codec itself
+//	                ├─ head     forwarded while it arrives: the same bytes as in one piece
 //	                └─ allocs   none
 package codectest
 
@@ -67,6 +68,7 @@ func Run(t *testing.T, c protocol.Codec, samples []Sample, peers ...Peer) {
 			t.Run("size", k.size)
 			t.Run("same", k.same)
 			t.Run("fault", k.fault)
+			t.Run("head", func(t *testing.T) { k.head(t, peers) })
 			t.Run("allocs", k.allocs)
 			for _, p := range peers {
 				for _, w := range p.Wires {

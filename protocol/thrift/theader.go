@@ -49,7 +49,7 @@ func (theader) Decode(frame []byte, m *protocol.Message, s *protocol.Scratch) er
 // readTHeader fills in m from the header.
 func readTHeader(header []byte, m *protocol.Message) *protocol.Error {
 	c := cursor{b: header}
-	id, transforms := c.varint(), c.varint()
+	id := c.varint()
 	if c.bad {
 		return errHeader
 	}
@@ -58,16 +58,8 @@ func readTHeader(header []byte, m *protocol.Message) *protocol.Error {
 		return e
 	}
 	m.Payload = p
-	for ; transforms > 0; transforms-- {
-		switch t := c.varint(); {
-		case c.bad:
-			return errHeader
-		case t == transformNone:
-		case t == transformZlib && !m.Zlib:
-			m.Zlib = true
-		default:
-			return errTransform
-		}
+	if e := readTransforms(&c, m); e != nil {
+		return e
 	}
 	for c.more() {
 		switch c.varint() {
@@ -79,6 +71,26 @@ func readTHeader(header []byte, m *protocol.Message) *protocol.Error {
 			}
 		default:
 			return nil
+		}
+	}
+	return nil
+}
+
+// readTransforms reads their number and their ids.
+func readTransforms(c *cursor, m *protocol.Message) *protocol.Error {
+	n := c.varint()
+	if c.bad {
+		return errHeader
+	}
+	for ; n > 0; n-- {
+		switch t := c.varint(); {
+		case c.bad:
+			return errHeader
+		case t == transformNone:
+		case t == transformZlib && !m.Zlib:
+			m.Zlib = true
+		default:
+			return errTransform
 		}
 	}
 	return nil
