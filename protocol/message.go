@@ -37,6 +37,7 @@ type Message struct {
 
 	Info       []KV   // baggage: header keys that no field above models, in wire order
 	Header     []byte // raw header bytes, framing-specific (OSP/dapeng: the header struct incl. its stop byte)
+	Rest       int    // Frame is a stub: so many bytes of the body are still to come (stub.go)
 	Body       []byte // args or result struct incl. its stop byte, in Payload; empty only in dapeng error replies
 	OutOfOrder bool   // TTHeader flag 0x01, OSP and dapeng: replies may overtake each other
 	GoingAway  bool   // the peer announces that it is closing (TTHeader crrst, OSP bellhop-state: closing)

@@ -128,7 +128,7 @@ func (p *Proxy) place(l *listener, src *source, conn net.Conn, verified bool) {
 	d := &downstream{l: l, src: src, verified: verified}
 	d.w = w
 	p.pending.Go(func() { // the loop may be busy: the next caller does not wait for it
-		if err := w.enrol(conn, d, &d.session); err != nil {
+		if err := w.enrol(conn, d, &d.opened); err != nil {
 			p.leave(src)
 			p.acceptLog.enrolErrors.Add(1)
 		}

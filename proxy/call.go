@@ -42,10 +42,13 @@ type call struct {
 
 	pool         *pool // where it waits for a connection
 	pnext, pprev *call
-	kept         []byte // its frame while it waits
+	kept         []byte // its frame while it waits, the stub of a large one
 	keptCodec    protocol.Codec
+	upload       *upload // the rest of a large frame, which has not all come or left
+	relayed      bool    // its caller has a part of its reply
 
 	start    int64
+	from     int64 // where its deadline counts from
 	sentAt   int64
 	deadline int64
 	timer    timer
@@ -139,9 +142,12 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.src = d.src
 	calls := d.src.calls.Add(1)
 	total := w.p.inFlight.Add(1)
-	c.size = len(m.Frame)
+	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
-	w.charge(c, int64(c.size))
+	w.charge(c, int64(min(c.size, w.p.cfg.Limits.Window)))
+	if m.Rest > 0 {
+		c.upload, d.upload.c = d.upload, c
+	}
 	c.stats = w.stats.method(c.cluster, m.Method)
 	d.handoffKeys(c, m)
 	c.setDeadline(m)
@@ -164,7 +170,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	case w.p.bytes.Load() > lim.TotalBytes:
 		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
 	}
-	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway
+	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		d.acknowledge(c, m)
@@ -185,11 +191,11 @@ func (c *call) setDeadline(m *protocol.Message) {
 	}
 	d = min(d, t.MaxCall)
 	m.Timeout = d
-	c.deadline = c.w.now + int64(d)
+	c.from, c.deadline = c.w.now, c.w.now+int64(d)
 	c.w.wheel.arm(&c.timer, c.deadline)
 }
 
-func (c *call) allowed() time.Duration { return time.Duration(c.deadline - c.start) }
+func (c *call) allowed() time.Duration { return time.Duration(c.deadline - c.from) }
 
 // pick chooses an endpoint that was not tried. A caller whose calls are ordered stays on the one it had.
 func (c *call) pick(w *worker) *cluster.Endpoint {
@@ -222,6 +228,12 @@ func (w *worker) charge(c *call, n int64) {
 // while a connection still carries it: a multiplexed one owes a reply for its sequence, a oneway's bytes have to leave.
 func (w *worker) finish(c *call, code protocol.Code) {
 	w.wheel.disarm(&c.timer)
+	if c.upload != nil {
+		w.abandonUpload(c)
+	}
+	if c.relayed {
+		w.abandonRelay(c)
+	}
 	if d := c.d; d != nil {
 		w.record(c, code)
 		c.src.calls.Add(-1)

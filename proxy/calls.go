@@ -64,7 +64,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 // connection is an upstream like any other.
 func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool {
 	known := c.cluster != nil
-	if c.handed || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
+	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
 		return false
 	}
 	c.handed, c.ntried = true, 0
@@ -119,16 +119,20 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	c.d.grantExtra(m)
 	out, err := c.d.codec.AppendReply(c.d.slotBuffer(c, len(m.Frame)+headroom), m, &c.to, &w.scratch)
 	if err != nil {
-		w.fail(c, protocol.Fault{Code: protocol.CodeBadReply, Message: "the reply can't be given in the caller's framing: " + err.Error(), Executed: true})
+		w.fail(c, badReply(err))
 		return
 	}
 	c.d.slotDone(c, out)
 	w.finish(c, code)
 }
 
+func badReply(err error) protocol.Fault {
+	return protocol.Fault{Code: protocol.CodeBadReply, Message: "the reply can't be given in the caller's framing: " + err.Error(), Executed: true}
+}
+
 // fail answers a call with the proxy's own fault, in the caller's framing and in the call's slot.
 func (w *worker) fail(c *call, f protocol.Fault) {
-	if c.d != nil && !c.oneway {
+	if c.d != nil && !c.oneway && !c.relayed {
 		f.Executed = f.Executed || c.retried // it was written once
 		f.GoingAway = w.p.draining.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
@@ -146,7 +150,7 @@ func (c *call) expired(int64) {
 		w.fail(c, f)
 		return
 	}
-	if u.mode != cluster.Multiplexed {
+	if u.mode != cluster.Multiplexed || u.held {
 		w.doom(&u.session, reasonAbandoned)
 	} else {
 		u.owed(c)

@@ -33,6 +33,7 @@ type Identity struct{ Source, Workload string }
 // Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.
 type Limits struct {
 	MaxFrame     int   // bytes of one frame
+	Window       int   // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
 	Depth        int   // calls pipelined on one plain Thrift connection
 	SourceCalls  int   // calls in flight of one source
 	TotalCalls   int   // calls in flight of the proxy
@@ -49,7 +50,7 @@ type Limits struct {
 // DefaultLimits returns the limits that the documentation names.
 func DefaultLimits() Limits {
 	return Limits{
-		MaxFrame: protocol.DefaultMaxFrame, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
+		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }
@@ -104,6 +105,9 @@ func (c *Config) check() error {
 	}
 	if c.Limits.MaxFrame < 1<<10 || c.Limits.MaxFrame > protocol.HardMaxFrame {
 		bad("limits.max_frame: %d is not in 1024…%d", c.Limits.MaxFrame, protocol.HardMaxFrame)
+	}
+	if c.Limits.Window < 1<<10 {
+		bad("limits.window: %d is less than 1024", c.Limits.Window)
 	}
 	if c.Limits.TotalCalls < 1 || c.Limits.TotalCalls > maxCalls {
 		bad("limits.total_calls: %d is not in 1…%d", c.Limits.TotalCalls, maxCalls)

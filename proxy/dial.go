@@ -31,7 +31,7 @@ func (w *worker) dial(p *pool, u *upstream) {
 	w.p.pending.Go(func() {
 		conn, err := w.p.connect(u.endpoint)
 		if err == nil {
-			err = w.enrol(conn, u, &u.session)
+			err = w.enrol(conn, u, &u.opened)
 		}
 		if err != nil {
 			w.do(func() { p.dialFailed(err) })

@@ -34,6 +34,8 @@ type downstream struct {
 	waiting    bool        // is in w.ready
 	closing    closeReason // set: no more frames are taken, and closed for this when the last answer is written
 	sticky     *cluster.Endpoint
+	upload     *upload   // a large call that is on its way
+	relay      *upstream // brings a large reply
 }
 
 func (d *downstream) begun(c gnet.Conn) {
@@ -74,14 +76,14 @@ func (d *downstream) closed(err error) {
 // cancel ends a call whose caller has gone. A connection that serves it alone is closed: it must not be pooled with a
 // reply to come. A oneway goes on: its caller never meant to wait.
 func (w *worker) cancel(c *call) {
-	if c.oneway {
+	if c.oneway && c.upload == nil {
 		w.finish(c, protocol.CodeOK)
 		return
 	}
 	if c.pool != nil {
 		c.pool.remove(c)
 	}
-	if u := c.up; u != nil && u.mode != cluster.Multiplexed {
+	if u := c.up; u != nil && (u.mode != cluster.Multiplexed || u.held) {
 		w.doom(&u.session, reasonAbandoned)
 	}
 	w.finish(c, protocol.CodeCanceled)
@@ -122,8 +124,11 @@ func (d *downstream) settle(buf []byte, used int) {
 		return
 	}
 	d.keep(buf, used)
-	if d.blocked {
-		d.partialSince = 0 // not the caller's fault
+	if d.blocked || d.upload != nil {
+		d.partialSince = 0 // not the caller's fault, or lastActive tells
+	}
+	if d.upload != nil && d.full() {
+		d.park()
 	}
 	d.account()
 	if len(d.in) > 0 {
@@ -142,6 +147,9 @@ func (d *downstream) checkBytes() {
 
 // backlogged: the caller does not take its replies.
 func (d *downstream) backlogged() {
+	if d.relay != nil && d.full() {
+		d.relay.park()
+	}
 	d.account()
 	d.checkBytes()
 }
@@ -156,6 +164,17 @@ func (d *downstream) consume(buf []byte) (used int) {
 	}
 	w, m := d.w, &d.w.msg
 	for used < len(buf) && d.closing == "" && d.conn != nil {
+		if d.relay != nil && d.outOfOrder { // what would be answered now would come into the middle of a reply
+			d.blocked = true
+			return used
+		}
+		if d.upload != nil {
+			n := d.forward(buf[used:])
+			if used += n; n == 0 {
+				return used
+			}
+			continue
+		}
 		n, err := d.codec.Split(&d.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
 		if err != nil {
 			_ = d.codec.Decode(buf[used:], m, &w.scratch) // for the names and the sequence, as far as they are there
@@ -163,7 +182,11 @@ func (d *downstream) consume(buf []byte) (used int) {
 			return len(buf)
 		}
 		if n == 0 {
-			return used
+			if n = d.beginUpload(buf[used:]); n == 0 {
+				return used
+			}
+			used += n
+			continue
 		}
 		frame := buf[used : used+n]
 		if err := d.codec.Decode(frame, m, &w.scratch); err != nil {
@@ -175,6 +198,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 			return used
 		}
 		d.scan.Reset()
+		d.whole = false
 		used += n
 		d.take(m)
 	}
@@ -302,7 +326,7 @@ func (d *downstream) mustWait(m *protocol.Message) bool {
 // account charges the source for what is buffered here.
 func (d *downstream) account() {
 	n := int64(0)
-	if d.conn != nil {
+	if d.live() {
 		n = int64(d.waitingBytes() + d.held)
 	}
 	if delta := n - d.counted; delta != 0 {
@@ -319,6 +343,9 @@ func (d *downstream) flushed() {
 	}
 	if d.closing != "" {
 		d.closeIfDone()
+	}
+	if d.relay != nil {
+		d.relay.unpark()
 	}
 }
 
@@ -341,6 +368,9 @@ func (d *downstream) expired(now int64) {
 	case d.partialSince != 0 && now >= d.partialSince+int64(t.Frame):
 		d.w.doom(&d.session, reasonFrame)
 		return
+	case d.upload != nil && d.upload.moving() && !d.away && now >= d.lastActive+int64(t.Frame):
+		d.w.doom(&d.session, reasonFrame)
+		return
 	case d.inFlight == 0 && now >= idleAt:
 		d.w.doom(&d.session, reasonIdle)
 		return
@@ -354,6 +384,9 @@ func (d *downstream) expired(now int64) {
 	}
 	if d.partialSince != 0 {
 		d.schedule(d.partialSince + int64(t.Frame))
+	}
+	if d.upload != nil {
+		d.schedule(now + int64(t.Frame))
 	}
 	if t.MaxAge > 0 {
 		d.schedule(max(d.openedAt+int64(t.MaxAge), now+int64(t.MaxAge)/64))

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"bytes"
 	"errors"
 	"io"
 	"net"
@@ -27,11 +28,13 @@ type rig struct {
 	dials  []*upstream // connects under way
 	conns  map[*fakeConn]bool
 	closed []*fakeConn
-	fd     int // an open socket with nothing to read: what a look at an idle connection finds
+	parked map[*session]*fakeConn
+	coming []*session // parked ones that are on their way back
+	fd     int        // an open socket with nothing to read: what a look at an idle connection finds
 }
 
 func newRig(t testing.TB, change func(*Config), snap *registry.Snapshot) *rig {
-	r := &rig{t: t, conns: map[*fakeConn]bool{}}
+	r := &rig{t: t, conns: map[*fakeConn]bool{}, parked: map[*session]*fakeConn{}}
 	cfg := Config{
 		Workers: 1, Codecs: append(codecs.Codecs(), osp.Codecs()...), Limits: DefaultLimits(), Timeouts: DefaultTimeouts(),
 		Identify: func(net.Conn) (Identity, error) { return Identity{Source: "test"}, nil },
@@ -47,6 +50,10 @@ func newRig(t testing.TB, change func(*Config), snap *registry.Snapshot) *rig {
 	p.clock = func() int64 { return r.now }
 	r.w.signal = func() { r.woken = true }
 	r.w.connect = func(_ *pool, u *upstream) { r.dials = append(r.dials, u) }
+	r.w.readmit = func(s *session, fd int) {
+		_ = unix.Close(fd)
+		r.coming = append(r.coming, s)
+	}
 	r.w.send = func(int, []byte) (int, unix.Errno) { return 0, unix.EAGAIN } // all goes by fakeConn.Write
 	r.w.alarm = time.AfterFunc(time.Hour, func() {})
 	r.w.loop = fakeLoop{r: r}
@@ -110,11 +117,38 @@ func (r *rig) connected(u *upstream, err error) *fakeConn {
 
 // settle plays the poll rounds that the worker has asked for.
 func (r *rig) settle() {
-	for r.woken {
-		r.woken = false
-		r.w.begin()
-		r.w.round()
-		r.w.end()
+	for r.woken || len(r.coming) > 0 {
+		if r.woken {
+			r.woken = false
+			r.w.begin()
+			r.w.round()
+			r.w.end()
+			continue
+		}
+		s := r.coming[0]
+		r.coming = r.coming[1:]
+		r.readmitted(s)
+	}
+	for s, c := range r.parked { // those that were given up while they were parked
+		if !s.live() {
+			delete(r.parked, s)
+			c.end()
+		}
+	}
+}
+
+// readmitted brings a parked connection back, with what the peer did meanwhile.
+func (r *rig) readmitted(s *session) {
+	c := r.parked[s]
+	delete(r.parked, s)
+	c.ctx = &returning{session: s}
+	r.w.OnOpen(c)
+	for c.ctx != nil && !c.gone && len(c.queue) > 0 {
+		c.in, c.queue = c.queue[0], c.queue[1:]
+		r.w.OnTraffic(c)
+	}
+	if c.dropped && c.ctx != nil && !c.gone {
+		c.close(io.EOF)
 	}
 }
 
@@ -145,9 +179,17 @@ type fakeConn struct {
 	backlog int  // what the "kernel" has not taken
 	stuck   bool // takes nothing
 	gone    bool
+	queue   [][]byte // what came while it was parked
+	dropped bool     // the peer closed it meanwhile
 }
 
-func (c *fakeConn) Context() any              { return c.ctx }
+func (c *fakeConn) Context() any { return c.ctx }
+func (c *fakeConn) SetContext(ctx any) {
+	if ctx == nil {
+		c.r.parked[sessionOf(c.ctx)] = c
+	}
+	c.ctx = ctx
+}
 func (c *fakeConn) RemoteAddr() net.Addr      { return &net.UnixAddr{Name: "fake", Net: "unix"} }
 func (c *fakeConn) OutboundBuffered() int     { return c.backlog }
 func (c *fakeConn) EventLoop() gnet.EventLoop { return c.r.w.loop }
@@ -171,14 +213,25 @@ func (c *fakeConn) bring(b []byte) {
 	if c.gone {
 		c.r.t.Fatal("bytes on a closed connection")
 	}
+	c.arrive(b)
+	c.r.settle()
+}
+
+// arrive has the loop read bytes, when it reads from this connection.
+func (c *fakeConn) arrive(b []byte) {
+	if c.ctx == nil {
+		c.queue = append(c.queue, bytes.Clone(b))
+		return
+	}
 	c.in = b
 	c.r.w.OnTraffic(c)
-	c.r.settle()
 }
 
 // drop is the peer's close: like gnet, it calls OnClose and nothing after it.
 func (c *fakeConn) drop() {
-	c.close(io.EOF)
+	if c.dropped = true; c.ctx != nil {
+		c.close(io.EOF)
+	}
 	c.r.settle()
 }
 
@@ -187,10 +240,24 @@ func (c *fakeConn) close(err error) {
 		c.r.t.Error("closed twice")
 		return
 	}
+	c.end()
+	c.r.w.OnClose(c, err)
+}
+
+func (c *fakeConn) end() {
 	c.gone = true
 	delete(c.r.conns, c)
 	c.r.closed = append(c.r.closed, c)
-	c.r.w.OnClose(c, err)
+}
+
+func sessionOf(ctx any) *session {
+	switch o := ctx.(type) {
+	case *downstream:
+		return &o.session
+	case *upstream:
+		return &o.session
+	}
+	return nil
 }
 
 // taken returns and forgets what was written.
@@ -206,7 +273,11 @@ type fakeLoop struct {
 }
 
 func (l fakeLoop) Close(c gnet.Conn) error {
-	c.(*fakeConn).close(nil)
+	if f := c.(*fakeConn); f.ctx == nil { // parked
+		l.r.w.OnClose(c, nil)
+	} else {
+		f.close(nil)
+	}
 	return nil
 }
 

@@ -41,7 +41,7 @@ func (w *worker) poolOf(cl *cluster.Cluster, e *cluster.Endpoint) *pool {
 // submit sends the call on a free connection, or has it wait for one. Any other code than CodeOK: this endpoint can't
 // take it.
 func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
-	if u := p.take(); u != nil {
+	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return protocol.CodeOK
 	}
@@ -82,6 +82,19 @@ func (p *pool) take() *upstream {
 		}
 		p.w.stats.staleIdle++
 		p.w.doom(&u.session, reasonPeer)
+	}
+	return nil
+}
+
+// takeFor is take for a call that may need a connection of its own: a large one's body must not hold up others.
+func (p *pool) takeFor(c *call) *upstream {
+	if c.upload == nil || p.cluster.Mode != cluster.Multiplexed {
+		return p.take()
+	}
+	for _, u := range p.open {
+		if u.nCalls == 0 && u.room() {
+			return u
+		}
 	}
 	return nil
 }
@@ -244,7 +257,7 @@ func (p *pool) ready(u *upstream) {
 // serve gives waiting calls to connections while there are both.
 func (p *pool) serve() {
 	for p.first != nil {
-		u := p.take()
+		u := p.takeFor(p.first)
 		if u == nil {
 			return
 		}

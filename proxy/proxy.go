@@ -159,7 +159,7 @@ func (d *downstream) quiet() bool {
 	if d.codec == nil && d.w.now < d.openedAt+firstCall {
 		return false
 	}
-	return d.inFlight == 0 && d.waitingBytes() == 0 && silent(d.conn.Fd())
+	return d.inFlight == 0 && d.conn != nil && d.waitingBytes() == 0 && silent(d.conn.Fd())
 }
 
 // Stop ends everything at once. Calls in flight are cut: Drain first. Call it once.
@@ -167,7 +167,10 @@ func (p *Proxy) Stop() {
 	p.draining.Store(true)
 	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
 	defer cancel()
-	if err := p.each(ctx, func(w *worker) { w.stopping = true }); err != nil { // no connect begins from now on
+	if err := p.each(ctx, func(w *worker) {
+		w.stopping = true
+		w.doomParked()
+	}); err != nil { // no connect begins from now on
 		p.cfg.Log.Error("stopping all the same", "error", err)
 	}
 	p.endLife()

@@ -39,14 +39,7 @@ func (c *chance) answer(p *peer) {
 	if err != nil {
 		c.t.Fatal(err)
 	}
-	cut := len(out)
-	if c.rnd.IntN(4) == 0 {
-		cut = c.rnd.IntN(len(out))
-	}
-	c.bring(p.c, out[:cut])
-	if !p.c.gone {
-		c.bring(p.c, out[cut:])
-	}
+	c.bringCut(p.c, out)
 }
 
 // look reads everything that was written.

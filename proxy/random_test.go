@@ -51,7 +51,8 @@ type player struct {
 	expect []want
 	rest   []byte
 	seq    int32
-	broken bool // sent something malformed
+	broken bool   // sent something malformed
+	later  []byte // has not been sent yet
 }
 
 type want struct {
@@ -103,6 +104,9 @@ func randomly(t *testing.T, seed uint64) (replies int) {
 	c.rig = newRig(t, func(cfg *Config) {
 		cfg.Limits.Depth, cfg.Limits.SourceCalls, cfg.Limits.ConnectsOpen = 6, 12, 2
 		cfg.Limits.IdlePerPool = 2
+		if c.rnd.IntN(2) == 0 { // large frames are then common
+			cfg.Limits.Window = 1<<10 + c.rnd.IntN(4<<10)
+		}
 	}, c.snapshot())
 	c.noteEndpoints()
 	for range 4 {
@@ -218,21 +222,44 @@ func (c *chance) call(p *player) {
 		l := &listener{ListenerConfig: ListenerConfig{Name: "test", Ordered: c.rnd.IntN(6) == 0}}
 		p.c = c.caller(l, Identity{Source: fmt.Sprint("s", c.rnd.IntN(3))})
 	}
-	var b []byte
+	b := p.later
+	p.later = nil
 	for range 1 + c.rnd.IntN(3)*c.rnd.IntN(2) {
 		b = c.appendCall(b, p)
 	}
 	if c.rnd.IntN(60) == 0 {
 		b, p.broken = append(b, "\x00\x00\x00\x05\x80\x01\x00\x01\xff garbage that is longer than the frame"...), true
 	}
-	cut := len(b)
-	if c.rnd.IntN(4) == 0 {
-		cut = c.rnd.IntN(len(b))
+	if c.rnd.IntN(40) == 0 {
+		b, p.broken = c.appendBroken(b, p), true
 	}
-	c.bring(p.c, b[:cut])
-	if !p.c.gone && cut < len(b) {
-		c.bring(p.c, b[cut:])
+	if c.rnd.IntN(5) == 0 {
+		cut := c.rnd.IntN(len(b))
+		b, p.later = b[:cut], bytes.Clone(b[cut:])
 	}
+	c.bringCut(p.c, b)
+}
+
+// appendBroken appends a call whose body is not a struct to its end.
+func (c *chance) appendBroken(b []byte, p *player) []byte {
+	whole := c.appendCall(nil, p)
+	if last := len(p.expect) - 1; last >= 0 && p.expect[last].seq == p.seq {
+		p.expect = p.expect[:last]
+	}
+	if n := len(whole) - 1 - p.wire.Framing.Tail(); n >= 0 {
+		whole[n] = 11 // a string field begins where the stop byte should be
+	}
+	return append(b, whole...)
+}
+
+// bringCut brings bytes in one to four reads.
+func (c *chance) bringCut(f *fakeConn, b []byte) {
+	for range c.rnd.IntN(4) * c.rnd.IntN(2) {
+		cut := c.rnd.IntN(len(b) + 1)
+		c.bring(f, b[:cut])
+		b = b[cut:]
+	}
+	c.bring(f, b)
 }
 
 func (c *chance) appendCall(b []byte, p *player) []byte {
@@ -262,12 +289,11 @@ func (c *chance) appendCall(b []byte, p *player) []byte {
 
 // bring hands bytes over in a buffer that is overwritten as soon as they were read, as gnet does with its own.
 func (c *chance) bring(f *fakeConn, b []byte) {
-	if len(b) == 0 {
+	if len(b) == 0 || f.gone {
 		return
 	}
 	b = bytes.Clone(b)
-	f.in = b
-	c.w.OnTraffic(f)
+	f.arrive(b)
 	for i := range b {
 		b[i] = 0xEE
 	}
@@ -279,6 +305,7 @@ func (c *chance) finish() {
 	for _, p := range c.callers {
 		if p.c != nil {
 			p.c.stuck, p.c.backlog = false, 0
+			c.bring(p.c, p.later)
 		}
 	}
 	for _, p := range c.peers {

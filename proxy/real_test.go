@@ -104,7 +104,7 @@ func TestFramings(t *testing.T) {
 	for _, from := range kinds {
 		for _, to := range kinds {
 			c := dial(t, addr, "Echo."+to.name, from.tf(), from.pf)
-			for _, want := range []string{"", "short", strings.Repeat("long", 50_000)} {
+			for _, want := range []string{"", "short", strings.Repeat("long", 100_000)} {
 				var r text
 				if _, err := c.Call(context.Background(), "say", &text{want}, &r); err != nil {
 					t.Errorf("%s -> %s (%d bytes): %v", from.name, to.name, len(want), err)

@@ -17,6 +17,10 @@ type session struct {
 	conn      gnet.Conn // nil before OnOpen and from OnClose on; nothing else owns it
 	owner     owner
 	opened    bool   // OnOpen has run
+	away      bool   // parked, or on its way back (park.go)
+	parked    int    // the descriptor of a parked connection; 0: none
+	undecided bool   // more bytes are needed to tell whether the frame is forwarded while it arrives (stream.go)
+	whole     bool   // it is not
 	in        []byte // an unfinished frame
 	out       []byte // not handed to gnet yet, from outAt
 	outAt     int
@@ -36,8 +40,9 @@ type session struct {
 // owner is what a session's connection means to whoever it belongs to.
 type owner interface {
 	expirer
-	flushed()    // everything was handed to gnet
-	backlogged() // the peer does not take what was handed to gnet
+	flushed()     // everything was handed to gnet
+	backlogged()  // the peer does not take what was handed to gnet
+	closed(error) // the connection has ended
 }
 
 // handAtOnce is the most that gnet is given and may hold for a peer: it has no bound of its own. Less would slow large
@@ -61,7 +66,7 @@ func (s *session) receive() []byte {
 		s.in = s.w.bufs.grow(s.in, max(have, min(2*have, s.scan.Need)))
 	}
 	s.in = append(s.in, buf...)
-	if s.scan.Need > len(s.in) {
+	if s.scan.Need > len(s.in) && !s.undecided {
 		return nil
 	}
 	return s.in
@@ -116,6 +121,20 @@ func (s *session) done(out []byte) {
 	}
 }
 
+// pass appends a piece of a large body. What the kernel takes at once need not be copied. Loop only.
+func (s *session) pass(b []byte) {
+	if s.conn != nil && len(s.out) == s.outAt && s.conn.OutboundBuffered() == 0 {
+		if sent, errno := s.w.send(s.conn.Fd(), b); errno == 0 { // an error is found again by write
+			s.queued += uint64(sent)
+			s.handed += uint64(sent)
+			b = b[sent:]
+		}
+	}
+	if len(b) > 0 {
+		s.done(append(s.buffer(len(b)), b...))
+	}
+}
+
 // waitingBytes is what is buffered for this connection, in bytes.
 func (s *session) waitingBytes() int {
 	n := len(s.in) + len(s.out) - s.outAt
@@ -135,6 +154,7 @@ func (s *session) schedule(due int64) {
 // write hands gnet as much as it may have. It is called by flush only: Write can close the connection and so re-enter.
 func (s *session) write() {
 	s.dirty = false
+	s.unpark() // where nothing is read nothing can be written
 	for s.conn != nil && len(s.out) > s.outAt {
 		if n := s.conn.OutboundBuffered(); n > 0 {
 			s.stalled(n)
@@ -205,7 +225,7 @@ func (s *session) checkStall(now int64) {
 
 // detach ends the session's use of its connection: the first thing that closed does.
 func (s *session) detach() {
-	s.conn = nil
+	s.conn, s.away = nil, false
 	s.w.wheel.disarm(&s.timer)
 	s.w.bufs.put(s.in)
 	s.in = nil
@@ -250,6 +270,7 @@ const (
 	reasonStall       closeReason = "reply_stall"
 	reasonAbandoned   closeReason = "abandoned"
 	reasonPerCall     closeReason = "per_call"
+	reasonCut         closeReason = "reply_cut"
 	reasonRetired     closeReason = "retired"
 	reasonSurplus     closeReason = "surplus"
 )

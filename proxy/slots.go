@@ -67,7 +67,7 @@ func (d *downstream) dismiss(c *call) {
 
 // slotBuffer returns the buffer that a call's answer of about n bytes is appended to; slotDone must follow.
 func (d *downstream) slotBuffer(c *call, n int) []byte {
-	if d.conn == nil {
+	if !d.live() {
 		return nil
 	}
 	if d.outOfOrder || c.slot == d.head {
@@ -78,7 +78,7 @@ func (d *downstream) slotBuffer(c *call, n int) []byte {
 
 // slotDone stores an answer: written now if it is its turn, held otherwise.
 func (d *downstream) slotDone(c *call, out []byte) {
-	if d.conn == nil {
+	if !d.live() {
 		return
 	}
 	if d.outOfOrder {
@@ -116,7 +116,7 @@ func (d *downstream) popSlots() {
 // library does) read none: their slot is closed without a byte.
 func (d *downstream) acknowledge(c *call, m *protocol.Message) {
 	if !m.Framing.Multiplexed() {
-		if out := d.slotBuffer(c, 0); d.conn != nil {
+		if out := d.slotBuffer(c, 0); d.live() {
 			d.slotDone(c, out)
 		}
 		return

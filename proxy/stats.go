@@ -14,7 +14,8 @@ type workerStats struct {
 	limit   int // methods of one service with counters of their own
 	methods map[string]map[string]*methodStats
 	accepted, connected, dials, connectErrors,
-	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused uint64
+	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
+	uploads, relays, pauses uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -23,6 +24,8 @@ type workerStats struct {
 	closedDown map[closeReason]uint64
 	closedUp   map[closeReason]uint64
 	started    uint64
+	rounds     Histogram // µs from a batch's first event to the end of its flush
+	longest    int64     // of them since somebody last asked, ns; table take-ups and tasks from outside too
 }
 
 // methodStats are the counters of one method.
@@ -154,6 +157,7 @@ type Stats struct {
 	Methods        []MethodStats
 	Counters       map[string]uint64            // by metric name without prefix and suffix
 	Labelled       map[string]map[string]uint64 // metric name → label value → count
+	Rounds         []RoundStats // by worker; those that did not come round are missing
 	InFlight       int64
 	BytesBuffered  int64
 	CallerConns    int64
@@ -163,12 +167,19 @@ type Stats struct {
 	index          map[methodKey]int // into Methods
 }
 
+// RoundStats tell how long a worker kept other connections waiting while it was busy with what one poll had brought.
+type RoundStats struct {
+	Worker  int
+	Rounds  Histogram     // µs
+	Longest time.Duration // since the last call of Stats
+}
+
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
 // the same.
 func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}, index: map[methodKey]int{}}
 	parts := make(chan func(*Stats), len(p.workers))
-	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(len(w.ups)) })
+	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(w.id, len(w.ups)) })
 	for len(parts) > 0 {
 		(<-parts)(s)
 		s.WorkersCounted++
@@ -185,8 +196,9 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 }
 
 // copy takes the counters on the loop; the function that it returns adds them up elsewhere.
-func (s *workerStats) copy(ups int) func(*Stats) {
+func (s *workerStats) copy(id, ups int) func(*Stats) {
 	c := *s
+	s.longest = 0
 	methods := make(map[methodKey]methodStats)
 	for service, ms := range s.methods {
 		for method, m := range ms {
@@ -211,6 +223,7 @@ func (s *workerStats) copy(ups int) func(*Stats) {
 			}
 		}
 		t.EndpointConns += int64(ups)
+		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest)})
 		for k, m := range methods {
 			t.addMethod(k.service, k.method, &m)
 		}
@@ -223,6 +236,7 @@ func (s *workerStats) counters() map[string]uint64 {
 		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
 		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
+		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 	}
 }
 

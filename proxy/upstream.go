@@ -28,6 +28,9 @@ type upstream struct {
 	overdue  int     // calls that missed their deadline and are still owed a reply
 	yielded  bool    // its place is another worker's
 	hand     *handoffState
+	held     bool        // by one call with a large frame
+	feeder   *downstream // whose large call is on its way
+	relay    *relay      // a large reply that is on its way
 	counted  int64
 }
 
@@ -98,6 +101,8 @@ func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, r
 	switch {
 	case c.hello || c.d == nil && !c.oneway:
 		w.calls.put(c)
+	case c.relayed:
+		w.finish(c, protocol.CodeLost)
 	case c.begin >= first && c.end-first <= uint64(len(out)):
 		w.resubmit(c, codec, out[c.begin-first:c.end-first])
 	case c.idempotent && !c.retried && w.retries.take():
@@ -124,7 +129,7 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 	if m == &w.retry {
 		s = &w.resend
 	}
-	out, err := u.codec.AppendCall(u.buffer(len(m.Frame)+headroom), m, u.endpoint.Wire, c.id, s)
+	out, err := u.appendCall(u.buffer(len(m.Frame)+headroom), c, m, s)
 	if err != nil {
 		u.pool.giveBack(u)
 		w.fail(c, faultOf(err))
@@ -139,13 +144,35 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 	c.end = u.queued
 	c.sentAt = w.now
 	u.attach(c)
+	if c.upload != nil {
+		u.feeds(c)
+	}
 	if c.oneway && !u.endpoint.Wire.Framing.Multiplexed() {
 		u.oneways++
 	}
-	if u.mode == cluster.Multiplexed && u.nCalls == 1 {
+	if u.mode == cluster.Multiplexed && u.nCalls == 1 && !u.held {
 		u.lastActive = w.now
 		u.schedule(w.now + u.stallAfter(c))
 	}
+}
+
+// appendCall writes a call, or the beginning of a large one.
+func (u *upstream) appendCall(dst []byte, c *call, m *protocol.Message, s *protocol.Scratch) ([]byte, error) {
+	to := u.endpoint.Wire
+	if c.upload != nil && !to.Opens(m.Payload) {
+		return dst, errNotOpen
+	}
+	base := len(dst)
+	out, err := u.codec.AppendCall(dst, m, to, c.id, s)
+	if err == nil && c.upload != nil {
+		out, err = protocol.Open(out, base, c.upload.left, to.Framing)
+	}
+	return out, err
+}
+
+var errNotOpen = &protocol.Error{
+	Code: protocol.CodeNoEndpoint, Reason: "not_open", Offset: -1,
+	Detail: "the call is too large to be had whole, and the service's endpoints speak another framing since it began",
 }
 
 func (u *upstream) attach(c *call) {
@@ -191,6 +218,11 @@ func (u *upstream) finished(c *call) {
 	u.nCalls--
 	u.bytes -= int64(c.size)
 	u.endpoint.States[u.w.id].Active--
+	if c.upload != nil {
+		u.feeder = nil
+		u.w.doom(&u.session, reasonAbandoned) // it has a part of the call
+	}
+	u.held = u.held && u.nCalls > 0
 	if u.conn != nil {
 		u.pool.giveBack(u)
 	}
@@ -209,9 +241,17 @@ func (u *upstream) readable() {
 	u.spoke = true
 	w, m, used := u.w, &u.w.msg, 0
 	for used < len(buf) && u.conn != nil && u.doomedFor == "" {
+		if u.relay != nil {
+			used += u.relayed(buf[used:])
+			continue
+		}
 		n, err := u.codec.Split(&u.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
 		if err == nil && n == 0 {
-			break
+			if n = u.beginRelay(buf[used:]); n == 0 {
+				break
+			}
+			used += n
+			continue
 		}
 		if err == nil {
 			err = u.codec.Decode(buf[used:used+n], m, &w.scratch)
@@ -223,6 +263,7 @@ func (u *upstream) readable() {
 			return
 		}
 		u.scan.Reset()
+		u.whole = false
 		used += n
 		u.take(m)
 	}
@@ -241,7 +282,12 @@ func (u *upstream) checkBytes() {
 }
 
 // backlogged: the endpoint does not take its calls; their bytes are counted with their callers.
-func (u *upstream) backlogged() {}
+func (u *upstream) backlogged() {
+	if d := u.feeder; d != nil && u.full() {
+		d.park()
+		d.overfed(u)
+	}
+}
 
 func (u *upstream) take(m *protocol.Message) {
 	switch {
@@ -264,6 +310,9 @@ func (u *upstream) flushed() {
 	if u.counted != 0 {
 		u.account()
 	}
+	if u.feeder != nil {
+		u.feeder.unpark()
+	}
 	for c := u.calls; c != nil && u.oneways > 0; {
 		next := c.unext
 		if c.oneway && c.end <= u.handed {
@@ -281,7 +330,7 @@ func (u *upstream) flushed() {
 
 // room reports whether one more call may be in flight here.
 func (u *upstream) room() bool {
-	if u.doomedFor != "" {
+	if u.doomedFor != "" || u.held {
 		return false
 	}
 	if u.hand != nil {
@@ -330,6 +379,12 @@ func (u *upstream) expired(now int64) {
 			return
 		}
 		u.schedule(u.hand.deadline)
+	case u.relay != nil || u.feeder != nil:
+		if u.relay != nil && !u.away && now >= u.lastActive+int64(t.Frame) {
+			u.w.doom(&u.session, reasonStall)
+			return
+		}
+		u.schedule(now + int64(t.Frame))
 	case u.nCalls > 0 && u.mode == cluster.Multiplexed:
 		at := u.lastActive + u.longestStall()
 		if now >= at {
@@ -360,7 +415,7 @@ const idleCheck = int64(1e6) // ns
 // account counts what is buffered here against the proxy's bound.
 func (u *upstream) account() {
 	n := int64(0)
-	if u.conn != nil {
+	if u.live() {
 		n = int64(u.waitingBytes())
 	}
 	if delta := n - u.counted; delta != 0 {

@@ -37,6 +37,7 @@ type worker struct {
 	retry   protocol.Message // of a kept frame being sent, while msg is in use
 	scratch protocol.Scratch
 	resend  protocol.Scratch
+	stub    []byte // of the large frame being looked at
 	pools   []*pool
 	wheel   *wheel
 	retries retryBudget
@@ -54,6 +55,7 @@ type worker struct {
 	signal    func() // brings the loop round: one byte to control
 	send      func(fd int, b []byte) (int, unix.Errno)
 	connect   func(*pool, *upstream) // opens a connection without holding up the loop
+	readmit   func(*session, int)    // brings a parked connection back, likewise
 	alarm     *time.Timer
 	armedFor  int64
 	stopping  bool         // opens no connection any more
@@ -85,6 +87,7 @@ func (w *worker) start() error {
 	w.control = fds[0]
 	w.signal = w.writeControl
 	w.connect = w.dial
+	w.readmit = w.enrolAgain
 	w.send = send
 	conn, err := connOfFD(fds[1], "bellhop-control")
 	if err != nil {
@@ -156,6 +159,9 @@ func (w *worker) runTasks() {
 	for _, f := range tasks {
 		w.run(f)
 	}
+	if len(tasks) > 0 {
+		w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
+	}
 }
 
 // run keeps one task's defect from taking the others with it.
@@ -181,6 +187,12 @@ func (w *worker) OnOpen(c gnet.Conn) ([]byte, gnet.Action) {
 	case *upstream:
 		w.begin()
 		w.begun(c, s.begun)
+		w.end()
+	case *returning:
+		s.opened = true
+		c.SetContext(s.owner)
+		w.begin()
+		w.begun(c, s.back)
 		w.end()
 	}
 	return nil, gnet.None
@@ -235,6 +247,9 @@ func (w *worker) panicked(r any) {
 // OnClose is the end of a connection, whoever ended it. It may be called from inside Write or closeDoomed, and so in
 // the middle of a batch; a peer's close is a batch of its own: the faults that it causes have to be written. Loop only.
 func (w *worker) OnClose(c gnet.Conn, err error) gnet.Action {
+	if c.Context() == nil { // parked
+		return gnet.None
+	}
 	inside := w.inBatch
 	w.begin()
 	w.ended(c, err)
@@ -264,6 +279,7 @@ func (w *worker) begin() {
 	if t := w.p.table.Load(); t != w.table {
 		w.table = t
 		w.retirePools()
+		w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
 	}
 }
 
@@ -289,15 +305,23 @@ func (w *worker) end() {
 	if !w.flushPending {
 		w.inBatch = false
 	}
+	if w.flushPending { // the round's own end comes here
+		return
+	}
 	w.setAlarm()
 }
 
 // round is a control byte's work: the flush at the end of a poll round, timers that are due, tasks from outside.
 func (w *worker) round() {
+	pending, began := w.flushPending, w.now
 	w.flushPending = false
 	w.flush()
 	w.inBatch = false
 	w.begin()
+	if took := w.now - began; pending {
+		w.stats.rounds.add(took / 1000)
+		w.stats.longest = max(w.stats.longest, took)
+	}
 	if w.armedFor <= w.now {
 		w.armedFor = noTimer // it has fired, or is about to
 	}
@@ -336,7 +360,7 @@ func (w *worker) proceed(d *downstream) {
 
 // doom has a connection closed at the end of this batch. Loop only.
 func (w *worker) doom(s *session, reason closeReason) {
-	if s.conn == nil || s.doomedFor != "" {
+	if !s.live() || s.doomedFor != "" {
 		return
 	}
 	s.doomedFor = reason
@@ -349,13 +373,15 @@ func (w *worker) closeDoomed() {
 		w.doomed = w.doomed[:len(w.doomed)-1]
 		if s.conn != nil {
 			_ = w.loop.Close(s.conn) // OnClose runs inside and is where the end is handled
+		} else {
+			s.closeParked()
 		}
 	}
 }
 
 // enrol hands a connected socket to this worker's loop and waits until it was opened there: OnOpen has run, or the error
 // says why it never will. The socket is the loop's or closed. Safe for concurrent use, never on the loop.
-func (w *worker) enrol(conn net.Conn, ctx any, s *session) error {
+func (w *worker) enrol(conn net.Conn, ctx any, opened *bool) error {
 	if conn.RemoteAddr() == nil {
 		_ = conn.Close() // the peer has reset it already; gnet would panic
 		return errResetEarly
@@ -368,7 +394,7 @@ func (w *worker) enrol(conn net.Conn, ctx any, s *session) error {
 	if r := <-res; r.Err != nil {
 		return r.Err
 	}
-	if !s.opened { // written on the loop before gnet answered
+	if !*opened { // written on the loop before gnet answered
 		return errNotOpened
 	}
 	return nil

@@ -96,6 +96,7 @@ type Cluster struct {
 	all        []*Endpoint
 	cursor     []uint32 // round robin position by worker
 	equal      bool     // all weights are the same
+	closed     [3]bool  // by payload: some endpoint's frames can't be written before their body is there
 }
 
 // Defaults are what a service that does not say gets.
@@ -175,6 +176,9 @@ func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers 
 		}
 		if len(c.all) > 0 && e.Weight != c.all[0].Weight {
 			c.equal = false
+		}
+		for _, p := range [...]protocol.Payload{protocol.PayloadAny, protocol.Binary, protocol.Compact} {
+			c.closed[p] = c.closed[p] || !e.Wire.Opens(p)
 		}
 		c.all = append(c.all, e)
 	}
@@ -258,6 +262,9 @@ func (e *Endpoint) String() string {
 
 // Endpoints returns all endpoints. The slice must not be changed. Safe for concurrent use.
 func (c *Cluster) Endpoints() []*Endpoint { return c.all }
+
+// Opens reports whether every endpoint takes calls whose body, in p, is still arriving. Safe for concurrent use.
+func (c *Cluster) Opens(p protocol.Payload) bool { return !c.closed[p] }
 
 // Oneway reports whether calls of this method are sent as oneway although their frame does not say so.
 func (c *Cluster) Oneway(method []byte) bool {

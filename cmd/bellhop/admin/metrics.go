@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"runtime"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -79,6 +80,12 @@ func (c collector) plane(e emitter, st *proxy.Stats) {
 			e.counter(name, "see docs/operations.md", n, []string{label}, value)
 		}
 	}
+	for i := range st.Rounds {
+		r := &st.Rounds[i]
+		id := strconv.Itoa(r.Worker)
+		e.histogram("worker_round_seconds", "time from what a poll brought first to the end of what it caused", &r.Rounds, firstRound, lastRound, roundStep, 1e-6, []string{"worker"}, id)
+		e.gauge("worker_round_max_seconds", "the longest of them, table take-ups included, since the last scrape", r.Longest.Seconds(), []string{"worker"}, id)
+	}
 	e.gauge("calls_in_flight", "calls in flight; bound: limits.total_calls", float64(st.InFlight), nil)
 	e.gauge("bytes_buffered", "bytes buffered; bound: limits.total_bytes", float64(st.BytesBuffered), nil)
 	e.gauge("caller_connections", "connections of callers; bound: limits.total_connections", float64(st.CallerConns), nil)
@@ -95,6 +102,7 @@ func (c collector) plane(e emitter, st *proxy.Stats) {
 const (
 	firstDuration, lastDuration, durationStep = 6, 24, 1 // 2^6 µs (64 µs) to 2^24 µs (16.8 s)
 	firstSize, lastSize, sizeStep             = 6, 24, 2 // 64 B to 16 MiB
+	firstRound, lastRound, roundStep          = 4, 18, 1 // 16 µs to 262 ms
 )
 
 func (c collector) methods(e emitter, st *proxy.Stats) {

@@ -107,6 +107,7 @@ type ServiceDefaults struct {
 // Limits are proxy.Limits.
 type Limits struct {
 	MaxFrame     Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
+	Window       Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
 	Depth        int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
 	SourceCalls  int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
 	TotalCalls   int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
@@ -219,7 +220,7 @@ func Default(r Role) *Config {
 		},
 		Defaults: ServiceDefaults{MaxConns: 256, MaxPending: 1024, Depth: 8},
 		Limits: Limits{
-			MaxFrame: Size(l.MaxFrame), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
+			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
 			MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},

@@ -18,7 +18,7 @@ import (
 func limits(c *config.Config) proxy.Limits {
 	l := &c.Limits
 	return proxy.Limits{
-		MaxFrame: int(l.MaxFrame), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
+		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
 		MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
@@ -37,7 +37,7 @@ func timeouts(c *config.Config) proxy.Timeouts {
 func bounds(c *config.Config) map[string]float64 {
 	l := &c.Limits
 	return map[string]float64{
-		"max_frame": float64(l.MaxFrame), "depth": float64(l.Depth), "source_calls": float64(l.SourceCalls),
+		"max_frame": float64(l.MaxFrame), "window": float64(l.Window), "depth": float64(l.Depth), "source_calls": float64(l.SourceCalls),
 		"total_calls": float64(l.TotalCalls), "source_bytes": float64(l.SourceBytes), "total_bytes": float64(l.TotalBytes),
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
