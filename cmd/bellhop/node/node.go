@@ -49,7 +49,10 @@ func Run(ctx context.Context, o Options) error {
 	defer n.closeAll()
 	if err := n.start(ctx); err != nil {
 		if ctx.Err() != nil && errors.Is(err, context.Canceled) {
-			return nil // told to end while starting: nobody was told to come
+			err = nil // told to end while starting
+		}
+		if n.beacon != nil && n.beacon.State() == addrfile.Serving { // guests were told to come
+			err = errors.Join(err, n.drain())
 		}
 		return err
 	}
