@@ -1,6 +1,5 @@
-// Package zookeeper is the registry in a ZooKeeper ensemble: discovery of the services that callers on this host use, and
-// registration of remote proxies and of services that cannot register themselves. README.md beside this file is its
-// specification. It must never publish what it could not read, never watch what nobody uses, never let a name from a
+// Package zookeeper is the registry in a ZooKeeper ensemble: discovery of the services that callers on this host use, and of
+// remote proxies. README.md beside this file is its specification, and says what is not here yet. It must never publish what it could not read, never watch what nobody uses, never let a name from a
 // frame become a path unchecked, and never hold up an event loop.
 //
 //	Want(name) ─► queue ─► readers (a few goroutines) ─► list of children, new children's data ─► publisher ─► publish
