@@ -63,7 +63,16 @@ type Endpoint struct {
 
 	Conns  atomic.Int32 // open and opening connections, all workers
 	States []State      // by worker
+
+	since atomic.Uint64 // the serial of the newest table that it is in
 }
+
+// Enter notes that the endpoint is in the table with this serial. Serials grow. Safe for concurrent use.
+func (e *Endpoint) Enter(serial uint64) { e.since.Store(serial) }
+
+// In reports whether the endpoint is in the table with this serial, if it was in the one before. It may be in a later one
+// already: what is compiled is not yet in force. Safe for concurrent use.
+func (e *Endpoint) In(serial uint64) bool { return e.since.Load() >= serial }
 
 // State is what one worker knows of an endpoint. Loop only.
 type State struct {
@@ -89,6 +98,7 @@ type Cluster struct {
 	Depth      int           // calls in flight on one multiplexed connection
 	MayRemote  bool          // the remote tier may know endpoints when none is known here
 
+	from       *registry.Service // what it was compiled from; nil: the remote proxies
 	balancer   Balancer
 	oneway     map[string]struct{}
 	idempotent map[string]struct{}
@@ -140,6 +150,7 @@ func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(
 		return nil, fmt.Errorf("service %s: balancer: %w", s.Name, err)
 	}
 	c := &Cluster{
+		from: s,
 		Name: s.Name, Mode: mode, Timeout: or(s.Timeout, d.Timeout), Ordered: s.Ordered, KeepPrefix: s.KeepPrefix,
 		MaxConns: or(s.MaxConns, d.MaxConns), MaxPending: or(s.MaxPending, d.MaxPending), Depth: s.Depth,
 		MayRemote: s.Remote, balancer: bal, oneway: set(s.Oneway), idempotent: set(s.Idempotent),
@@ -164,12 +175,14 @@ func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(
 }
 
 func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers int, loc Locality, reuse func(*Endpoint) *Endpoint) error {
+	how := c.Mode.String() + s.SeqID
+	c.all = make([]*Endpoint, 0, len(s.Endpoints))
 	for i := range s.Endpoints {
 		e, err := newEndpoint(&s.Endpoints[i], wire, workers)
 		if err != nil {
 			return fmt.Errorf("service %s: endpoint %s: %w", s.Name, s.Endpoints[i].Addr, err)
 		}
-		e.how = c.Mode.String() + s.SeqID
+		e.how = how
 		if old := reuse(e); old != nil {
 			e = old
 		}
@@ -196,6 +209,9 @@ func (c *Cluster) tier(loc Locality) {
 		}
 	}
 	for _, t := range tiers {
+		if len(t) == len(c.all) && len(t) > 0 { // the usual case: one list for both
+			t = c.all
+		}
 		if len(t) > 0 {
 			c.tiers = append(c.tiers, t)
 		}
@@ -242,10 +258,18 @@ func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*
 	return c
 }
 
-// Key identifies an endpoint of a service over snapshots: a changed weight, zone or mode is a new endpoint with the old
-// one's connections left to drain.
-func (e *Endpoint) Key() string {
-	return fmt.Sprintf("%s|%s|%v|%d|%s|%s|%t|%s", e.Network, e.Addr, e.Wire, e.Weight, e.Zone, e.Host, e.Remote, e.how)
+// Key identifies an endpoint of a service over snapshots. Comparable.
+type Key struct {
+	network, addr, zone, host, how string
+	wire                           protocol.Wire
+	weight                         int
+	remote                         bool
+}
+
+// Key is what must not change: with another weight, zone or mode it is a new endpoint, and the old one's connections are
+// left to drain.
+func (e *Endpoint) Key() Key {
+	return Key{network: e.Network, addr: e.Addr, zone: e.Zone, host: e.Host, how: e.how, wire: e.Wire, weight: e.Weight, remote: e.Remote}
 }
 
 // String returns the address as the registry writes it.
@@ -296,6 +320,9 @@ func or[T comparable](v, def T) T {
 	}
 	return v
 }
+
+// Compiled reports whether c was compiled from this very service: services are immutable, so it need not be done again.
+func (c *Cluster) Compiled(s *registry.Service) bool { return c != nil && c.from == s }
 
 // Has reports whether e is one of the endpoints.
 func (c *Cluster) Has(e *Endpoint) bool { return isTried(e, c.all) }
