@@ -6,6 +6,7 @@ package route
 
 import (
 	"errors"
+	"runtime"
 	"sort"
 
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
@@ -44,6 +45,7 @@ func Compile(s *registry.Snapshot, prev *Table, o Options) (*Table, error) {
 	}
 	var errs []error
 	for name, svc := range s.Services {
+		runtime.Gosched() // an event loop may need this CPU: many services are milliseconds of work
 		old := prev.service(name)
 		c := old
 		if !old.Compiled(svc) {
