@@ -170,8 +170,8 @@ type conn struct {
 
 type addr string
 
-func (addr) Network() string        { return "tcp" }
-func (a addr) String() string       { return string(a) }
+func (addr) Network() string  { return "tcp" }
+func (a addr) String() string { return string(a) }
 func (c conn) RemoteAddr() net.Addr {
 	if ap, err := netip.ParseAddrPort(c.from); err == nil {
 		return net.TCPAddrFromAddrPort(ap)
