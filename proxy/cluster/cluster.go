@@ -102,10 +102,9 @@ type Cluster struct {
 	balancer   Balancer
 	oneway     map[string]struct{}
 	idempotent map[string]struct{}
-	tiers      [][]*Endpoint
+	tiers      []tier
 	all        []*Endpoint
 	cursor     []uint32 // round robin position by worker
-	equal      bool     // all weights are the same
 }
 
 // Defaults are what a service that does not say gets.
@@ -131,8 +130,11 @@ func (l Locality) sameHost(e *Endpoint) bool {
 	if e.Network == "unix" || e.Host != "" && e.Host == l.Host {
 		return true
 	}
+	if e.Host != "" || l.Local == nil {
+		return false
+	}
 	host, _, err := net.SplitHostPort(e.Addr)
-	return err == nil && e.Host == "" && l.Local != nil && l.Local(host)
+	return err == nil && l.Local(host)
 }
 
 // New compiles one service. reuse returns the endpoint of an earlier table that is the same instance, or nil.
@@ -154,7 +156,7 @@ func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(
 		Name: s.Name, Mode: mode, Timeout: or(s.Timeout, d.Timeout), Ordered: s.Ordered, KeepPrefix: s.KeepPrefix,
 		MaxConns: or(s.MaxConns, d.MaxConns), MaxPending: or(s.MaxPending, d.MaxPending), Depth: s.Depth,
 		MayRemote: s.Remote, balancer: bal, oneway: set(s.Oneway), idempotent: set(s.Idempotent),
-		cursor: make([]uint32, workers), equal: true,
+		cursor: make([]uint32, workers),
 	}
 	if c.Depth == 0 {
 		c.Depth = d.Depth
@@ -186,9 +188,6 @@ func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers 
 		if old := reuse(e); old != nil {
 			e = old
 		}
-		if len(c.all) > 0 && e.Weight != c.all[0].Weight {
-			c.equal = false
-		}
 		c.all = append(c.all, e)
 	}
 	c.tier(loc)
@@ -213,7 +212,7 @@ func (c *Cluster) tier(loc Locality) {
 			t = c.all
 		}
 		if len(t) > 0 {
-			c.tiers = append(c.tiers, t)
+			c.tiers = append(c.tiers, newTier(t))
 		}
 	}
 }
@@ -240,7 +239,7 @@ func newEndpoint(r *registry.Endpoint, wire protocol.Wire, workers int) (*Endpoi
 func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*Endpoint) *Endpoint) *Cluster {
 	c := &Cluster{
 		Name: "bellhop-remote", Mode: Multiplexed, Timeout: d.Timeout, MaxConns: workers, MaxPending: d.MaxPending, Depth: 1 << 20,
-		cursor: make([]uint32, workers), equal: true,
+		cursor: make([]uint32, workers),
 	}
 	for _, r := range remotes {
 		e := &Endpoint{
@@ -253,7 +252,7 @@ func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*
 		c.all = append(c.all, e)
 	}
 	if len(c.all) > 0 {
-		c.tiers = [][]*Endpoint{c.all}
+		c.tiers = []tier{newTier(c.all)}
 	}
 	return c
 }

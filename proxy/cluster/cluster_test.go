@@ -9,7 +9,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
-func compile(t *testing.T, s *registry.Service, loc Locality) *Cluster {
+func compile(t testing.TB, s *registry.Service, loc Locality) *Cluster {
 	t.Helper()
 	c, err := New(s, 1, loc, Defaults{MaxConns: 4, MaxPending: 4, Depth: 8}, func(*Endpoint) *Endpoint { return nil })
 	if err != nil {
