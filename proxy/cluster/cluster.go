@@ -139,17 +139,41 @@ func (l Locality) sameHost(e *Endpoint) bool {
 
 // New compiles one service. reuse returns the endpoint of an earlier table that is the same instance, or nil.
 func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(*Endpoint) *Endpoint) (*Cluster, error) {
+	c, wire, err := settings(s, workers, d)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.addEndpoints(s, wire, workers, loc, reuse)
+}
+
+// Check returns the error that New would return, and builds no endpoints.
+func Check(s *registry.Service) error {
+	if _, _, err := settings(s, 0, Defaults{}); err != nil {
+		return err
+	}
+	for i := range s.Endpoints {
+		if e := &s.Endpoints[i]; e.Framing != "" {
+			if _, err := protocol.ParseWire(e.Framing); err != nil {
+				return fmt.Errorf("service %s: endpoint %s: %w", s.Name, e.Addr, err)
+			}
+		}
+	}
+	return nil
+}
+
+// settings compiles all but the endpoints.
+func settings(s *registry.Service, workers int, d Defaults) (*Cluster, protocol.Wire, error) {
 	wire, err := parseWire(s.Framing)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: framing: %w", s.Name, err)
+		return nil, wire, fmt.Errorf("service %s: framing: %w", s.Name, err)
 	}
 	mode, err := ParseMode(s.Mode, wire.Framing)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: mode: %w", s.Name, err)
+		return nil, wire, fmt.Errorf("service %s: mode: %w", s.Name, err)
 	}
 	bal, err := ParseBalancer(s.Balancer)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: balancer: %w", s.Name, err)
+		return nil, wire, fmt.Errorf("service %s: balancer: %w", s.Name, err)
 	}
 	c := &Cluster{
 		from: s,
@@ -168,12 +192,12 @@ func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(
 	case "", "echo":
 	case "positional":
 		if c.Positional = true; mode == Multiplexed {
-			return nil, fmt.Errorf("service %s: seqid: positional needs mode exclusive or per-call, not multiplexed", s.Name)
+			return nil, wire, fmt.Errorf("service %s: seqid: positional needs mode exclusive or per-call, not multiplexed", s.Name)
 		}
 	default:
-		return nil, fmt.Errorf("service %s: seqid: unknown word %q: use echo or positional", s.Name, s.SeqID)
+		return nil, wire, fmt.Errorf("service %s: seqid: unknown word %q: use echo or positional", s.Name, s.SeqID)
 	}
-	return c, c.addEndpoints(s, wire, workers, loc, reuse)
+	return c, wire, nil
 }
 
 func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers int, loc Locality, reuse func(*Endpoint) *Endpoint) error {

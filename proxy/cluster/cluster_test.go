@@ -223,5 +223,11 @@ func TestRefusals(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "service Bad") || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: got %v", word, err)
 		}
+		if checked := Check(s); checked == nil || err == nil || checked.Error() != err.Error() {
+			t.Errorf("%s: Check says %v, New %v", word, checked, err)
+		}
+	}
+	if err := Check(service("p2c", 1, 2)); err != nil {
+		t.Errorf("a good one: %v", err)
 	}
 }
