@@ -32,17 +32,18 @@ type worker struct {
 	table   *route.Table // pulled once a batch
 	rnd     *rand.Rand
 
-	calls   callTable
-	msg     protocol.Message // of the frame being handled
-	retry   protocol.Message // of a kept frame being sent, while msg is in use
-	scratch protocol.Scratch
-	resend  protocol.Scratch
-	stub    []byte // of the large frame being looked at
-	pools   []*pool
-	wheel   *wheel
-	retries retryBudget
-	stats   workerStats
-	bufs    bufferPool
+	calls    callTable
+	msg      protocol.Message // of the frame being handled
+	retry    protocol.Message // of a kept frame being sent, while msg is in use
+	scratch  protocol.Scratch
+	resend   protocol.Scratch
+	stub     []byte // of the large frame being looked at
+	pools    []*pool
+	retiring retiring
+	wheel    *wheel
+	retries  retryBudget
+	stats    workerStats
+	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
 	ups          map[*upstream]struct{}
@@ -278,6 +279,9 @@ func (w *worker) begin() {
 	w.now = w.p.clock()
 	if t := w.p.table.Load(); t != w.table {
 		w.table = t
+		w.newTable()
+	}
+	if w.retiring.busy {
 		w.retirePools()
 		w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
 	}
