@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -156,24 +154,18 @@ func selfCPU() time.Duration {
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
-// clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on every Linux.
-const clockTick = 10 * time.Millisecond
-
-// processCPU reads utime and stime, fields 14 and 15 of proc(5)'s stat; field 2 is a name that may hold blanks.
+// processCPU reads the CPU clock of a process, all its threads, ended ones too: in nanoseconds, where /proc/PID/stat has
+// ticks of 10 ms. The clock's number is what clock_getcpuclockid(3) makes of a pid.
 func processCPU(pid int) (time.Duration, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|cpuclockSched), &ts); err != nil {
+		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
-	_, rest, _ := strings.Cut(string(b[max(0, slices.Index(b, '(')):]), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields behind the name", pid, len(fields))
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+	return time.Duration(ts.Nano()), nil
 }
+
+// cpuclockSched is the kernel's CPUCLOCK_SCHED: what the scheduler has counted.
+const cpuclockSched = 2
 
 func (g *generator) report() *report {
 	o, seconds := g.o, g.res.elapsed.Seconds()
