@@ -71,8 +71,8 @@ bench-go: ## the Go benchmarks (BENCH=pattern), one package at a time
 	@go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: bench-quick
-bench-quick: ## CPU per call against HAProxy in the same run, within a minute
-	@scripts/setup.sh bench
+bench-quick: ## CPU per call against HAProxy in the same run, within a minute; the last line is the ratios
+	@scripts/setup.sh quick
 	@$(MAKE) -s build
 	@$(call run,bench-quick)
 
