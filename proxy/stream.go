@@ -153,7 +153,9 @@ func (d *downstream) cut(err error) {
 	w.stats.malformed[reasonWord(err)]++
 	w.p.logMalformed(d, err)
 	d.closing = reasonMalformed
-	w.fail(d.upload.c, faultOf(err))
+	f := faultOf(err)
+	f.Executed = true // nobody should have run half a call, but bytes of it have left
+	w.fail(d.upload.c, f)
 }
 
 // feeds makes the connection that a large call was sent on its own.
