@@ -318,3 +318,17 @@ func (d *downstream) overfed(u *upstream) {
 		d.w.doom(&d.session, reasonBytes)
 	}
 }
+
+// late reports whether the next piece of a large frame is overdue. A connection that is not read from is not late.
+func (s *session) late(now int64) bool {
+	return !s.away && now >= s.lastActive+int64(s.w.p.cfg.Timeouts.Frame)
+}
+
+// pieceDue is when to look for it again.
+func (s *session) pieceDue(now int64) int64 {
+	frame := int64(s.w.p.cfg.Timeouts.Frame)
+	if due := s.lastActive + frame; due > now {
+		return due
+	}
+	return now + frame
+}

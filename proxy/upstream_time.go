@@ -45,11 +45,11 @@ func (u *upstream) expired(now int64) {
 		}
 		u.schedule(u.hand.deadline)
 	case u.relay != nil || u.feeder != nil:
-		if u.relay != nil && !u.away && now >= u.lastActive+int64(t.Frame) {
+		if u.relay != nil && u.late(now) {
 			u.w.doom(&u.session, reasonStall)
 			return
 		}
-		u.schedule(now + int64(t.Frame))
+		u.schedule(u.pieceDue(now))
 	case u.nCalls > 0 && u.mode == cluster.Multiplexed:
 		at := u.lastActive + u.longestStall()
 		if now >= at {
