@@ -97,8 +97,8 @@ prove-crash: build ## kill -9 of the local proxy under load: what failed, what r
 	@$(call run,prove-crash)
 
 .PHONY: prove-memory
-prove-memory: build ## idle memory and bytes per idle connection
-	@$(call run,prove-memory)
+prove-memory: build ## memory at rest, per idle connection, with 20,000 endpoints, with 64 MB frames; idle CPU
+	@go run ./scripts/prove-memory $(PROVEFLAGS)
 
 .PHONY: ci
 ci: ## exactly what CI runs, with the duration of each step

@@ -60,6 +60,7 @@ type worker struct {
 	alarm     *time.Timer
 	armedFor  int64
 	stopping  bool         // opens no connection any more
+	ticked    uint64       // calls that had ended at the last tick
 	load      atomic.Int64 // connections + calls in flight, for the acceptors
 	inbox     sync.Mutex
 	tasks     []func()
