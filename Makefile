@@ -76,6 +76,12 @@ bench-quick: ## CPU per call against HAProxy in the same run, within a minute; t
 	@$(MAKE) -s build
 	@$(call run,bench-quick)
 
+.PHONY: bench-profile
+bench-profile: ## where a call's CPU time goes, kernel included, beside HAProxy: flame graphs and docs/bench/profile.md
+	@scripts/setup.sh quick
+	@$(MAKE) -s build
+	@go run ./scripts/bench --flames docs/bench
+
 .PHONY: demo
 demo: build ## the whole thing on this machine: services, proxies, callers in Go and Python, a crash, a summary
 	@scripts/setup.sh demo || echo 'demo: going on without the Python caller' >&2

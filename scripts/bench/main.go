@@ -28,6 +28,7 @@ type options struct {
 	duration time.Duration
 	raw      string
 	profile  string
+	flames   string
 	page     string
 	strict   bool
 }
@@ -39,6 +40,7 @@ func main() {
 	flag.StringVar(&o.raw, "raw", "docs/bench/raw", "folder for the raw results")
 	flag.StringVar(&o.profile, "profile", "", "folder for a CPU profile of bellhop on each path, taken in an extra round")
 	flag.StringVar(&o.page, "page", "", "folder of the page whose table of targets gets the values, such as docs/bench; empty: none")
+	flag.StringVar(&o.flames, "flames", "", "only record profiles with perf: flame graphs and profile.md in this folder")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a target was not met")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -59,6 +61,9 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	defer rig.stop()
 	if err != nil {
 		return 0, err
+	}
+	if o.flames != "" {
+		return 0, rig.flames(ctx, o.flames)
 	}
 	var all []result
 	for round := range o.rounds {
