@@ -82,6 +82,10 @@ bench-profile: ## where a call's CPU time goes, kernel included, beside HAProxy:
 	@$(MAKE) -s build
 	@go run ./scripts/bench --flames docs/bench
 
+.PHONY: bench-growth
+bench-growth: build ## CPU per call as services, endpoints, connections and sources grow; full table swaps under load (5 minutes)
+	@go run ./scripts/bench/growth $(BENCHFLAGS)
+
 .PHONY: demo
 demo: build ## the whole thing on this machine: services, proxies, callers in Go and Python, a crash, a summary
 	@scripts/setup.sh demo || echo 'demo: going on without the Python caller' >&2
