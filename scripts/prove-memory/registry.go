@@ -54,7 +54,7 @@ func largeRegistry(ctx context.Context, p *proof, dir string) error {
 	if err != nil {
 		return err
 	}
-	return p.judge("idle-cpu", (after - before).Seconds()/watched.Seconds())
+	return p.judge("idle-cpu", (after-before).Seconds()/watched.Seconds())
 }
 
 // manyServices is the YAML of services whose endpoints nobody calls: ports of loopback addresses.
