@@ -47,7 +47,7 @@ func (s *session) large(begin []byte, codec protocol.Codec) (body, left int, err
 	case body == 0:
 		s.undecided = true
 		return 0, 0, nil
-	case body < 0:
+	case body < 0 || body+codec.Framing().Tail() >= size: // compressed, or without a body
 		s.whole = true
 		return 0, 0, nil
 	}
