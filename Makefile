@@ -71,10 +71,20 @@ bench-go: ## the Go benchmarks (BENCH=pattern), one package at a time
 	@go test -p 1 -run '^$$' -bench '$(BENCH)' -benchmem ./...
 
 .PHONY: bench-quick
-bench-quick: ## CPU per call against HAProxy in the same run, within a minute
-	@scripts/setup.sh bench
+bench-quick: ## CPU per call against HAProxy in the same run, within a minute; the last line is the ratios
+	@scripts/setup.sh quick
 	@$(MAKE) -s build
 	@$(call run,bench-quick)
+
+.PHONY: bench-profile
+bench-profile: ## where a call's CPU time goes, kernel included, beside HAProxy: flame graphs and docs/bench/profile.md
+	@scripts/setup.sh quick
+	@$(MAKE) -s build
+	@go run ./scripts/bench --flames docs/bench
+
+.PHONY: bench-growth
+bench-growth: build ## CPU per call as services, endpoints, connections and sources grow; full table swaps under load (5 minutes)
+	@go run ./scripts/bench/growth $(BENCHFLAGS)
 
 .PHONY: demo
 demo: build ## the whole thing on this machine: services, proxies, callers in Go and Python, a crash, a summary
@@ -97,8 +107,8 @@ prove-crash: build ## kill -9 of the local proxy under load: what failed, what r
 	@$(call run,prove-crash)
 
 .PHONY: prove-memory
-prove-memory: build ## idle memory and bytes per idle connection
-	@$(call run,prove-memory)
+prove-memory: build ## memory at rest, per idle connection, with 20,000 endpoints, with 64 MB frames; idle CPU
+	@go run ./scripts/prove-memory $(PROVEFLAGS)
 
 .PHONY: ci
 ci: ## exactly what CI runs, with the duration of each step

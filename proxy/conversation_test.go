@@ -45,6 +45,7 @@ type talk struct {
 	seen  map[string][]message // calls an endpoint has seen and not answered
 	later *registry.Snapshot   // what "swap" brings
 	rest  map[string][]byte    // bytes written to a connection and not looked at
+	more  map[string][]byte    // of a large frame that a peer has begun
 }
 
 type message struct {
@@ -70,7 +71,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 			t.Fatalf("%s: unknown section %q", file, f.Name)
 		}
 	}
-	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}}
+	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}, more: map[string][]byte{}}
 	k.later = next
 	k.rig = newRig(t, func(c *Config) { setLimits(t, c, limits) }, snap)
 	for i, line := range strings.Split(script, "\n") {
@@ -179,6 +180,8 @@ func setLimits(t *testing.T, c *Config, text string) {
 	for _, w := range strings.Fields(text) {
 		key, val, _ := strings.Cut(w, "=")
 		switch key {
+		case "window":
+			c.Limits.Window = number(t, val)
 		case "depth":
 			c.Limits.Depth = number(t, val)
 		case "source_calls":
@@ -227,7 +230,7 @@ func (k *talk) step(w []string) error {
 		k.settle()
 		return nil
 	case "connect", "refuse":
-		return k.connect(w[0] == "connect", w[1])
+		return k.connect(w[0] == "connect", w[1], w[len(w)-1])
 	case "nobody":
 		if len(k.dials) > 0 {
 			return fmt.Errorf("%s is being connected", k.dials[0].endpoint)
@@ -262,9 +265,9 @@ func (k *talk) open(name string, opts []string) error {
 }
 
 // connect ends the connect to an endpoint that must be under way.
-func (k *talk) connect(ok bool, name string) error {
+func (k *talk) connect(ok bool, endpoint, name string) error {
 	for _, u := range k.dials {
-		if u.endpoint.Addr != name+":1" {
+		if u.endpoint.Addr != endpoint+":1" {
 			continue
 		}
 		if !ok {
@@ -295,6 +298,8 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 		c.bring(make([]byte, number(k.t.(*testing.T), args[0])))
 	case "replies-large":
 		return k.replies(c, name, false, []string{strings.Repeat("x", number(k.t.(*testing.T), args[0]))})
+	case "begins", "begins-reply", "goes-on", "ends", "has-part":
+		return k.large(c, name, verb, args)
 	case "sees":
 		return k.sees(c, name, args)
 	case "replies", "fails":
@@ -322,6 +327,10 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 	case "closed":
 		if !c.gone {
 			return errors.New("is open")
+		}
+	case "parked":
+		if c.gone || c.ctx != nil {
+			return errors.New("is being read from, or closed")
 		}
 	case "stands":
 		if c.gone {
@@ -359,7 +368,7 @@ func (k *talk) next(c *fakeConn, name string) (m message, err error) {
 	b := append(k.rest[name], c.taken()...)
 	if len(b) < 4 || len(b) < 4+int(binary.BigEndian.Uint32(b)) {
 		k.rest[name] = b
-		return m, fmt.Errorf("was sent no whole frame, but %x", b)
+		return m, fmt.Errorf("was sent no whole frame, but %d bytes: %.99x", len(b), b)
 	}
 	n := 4 + int(binary.BigEndian.Uint32(b))
 	k.rest[name] = bytes.Clone(b[n:])
@@ -392,7 +401,7 @@ func (k *talk) sees(c *fakeConn, name string, args []string) error {
 		return err
 	}
 	want := map[string]thrift.TMessageType{"call": thrift.CALL, "oneway": thrift.ONEWAY}[args[0]]
-	if m.typ != want || m.name != args[1] || m.text != strings.Join(args[2:], " ") {
+	if m.typ != want || m.name != args[1] || m.text != textOf(args[2:]) {
 		return fmt.Errorf("saw type %d %s %q", m.typ, m.name, m.text)
 	}
 	if m.typ == thrift.CALL {
@@ -425,7 +434,7 @@ func (k *talk) replies(c *fakeConn, name string, fails bool, args []string) erro
 	if fails {
 		typ, field = thrift.EXCEPTION, 1
 	}
-	c.bring(frame(m.name, typ, m.seq, field, strings.Join(args, " ")))
+	c.bring(frame(m.name, typ, m.seq, field, textOf(args)))
 	return nil
 }
 
@@ -444,7 +453,7 @@ func (k *talk) gets(c *fakeConn, name string, args []string) error {
 	}
 	switch args[0] {
 	case "reply":
-		if text := strings.Join(args[3:], " "); m.typ != thrift.REPLY || m.text != text {
+		if text := textOf(args[3:]); m.typ != thrift.REPLY || m.text != text {
 			return fmt.Errorf("got type %d %q", m.typ, m.text)
 		}
 	case "fault":

@@ -368,7 +368,7 @@ func (d *downstream) expired(now int64) {
 	case d.partialSince != 0 && now >= d.partialSince+int64(t.Frame):
 		d.w.doom(&d.session, reasonFrame)
 		return
-	case d.upload != nil && d.upload.moving() && !d.away && now >= d.lastActive+int64(t.Frame):
+	case d.upload != nil && d.upload.moving() && d.late(now):
 		d.w.doom(&d.session, reasonFrame)
 		return
 	case d.inFlight == 0 && now >= idleAt:
@@ -386,7 +386,7 @@ func (d *downstream) expired(now int64) {
 		d.schedule(d.partialSince + int64(t.Frame))
 	}
 	if d.upload != nil {
-		d.schedule(now + int64(t.Frame))
+		d.schedule(d.pieceDue(now))
 	}
 	if t.MaxAge > 0 {
 		d.schedule(max(d.openedAt+int64(t.MaxAge), now+int64(t.MaxAge)/64))

@@ -1,8 +1,6 @@
 package proxy
 
 import (
-	"slices"
-
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 )
@@ -364,38 +362,4 @@ func without(list []*upstream, u *upstream) []*upstream {
 		}
 	}
 	return list
-}
-
-// retirePools gives up the pools of endpoints that have left the table: idle connections now, others with their last
-// call.
-func (w *worker) retirePools() {
-	live := make(map[*cluster.Endpoint]struct{})
-	for _, name := range w.table.Names() {
-		for _, e := range w.table.Lookup([]byte(name)).Endpoints() {
-			live[e] = struct{}{}
-		}
-	}
-	for _, e := range w.table.Remotes.Endpoints() {
-		live[e] = struct{}{}
-	}
-	var gone []*pool
-	w.pools = slices.DeleteFunc(w.pools, func(p *pool) bool {
-		if _, ok := live[p.endpoint]; ok {
-			return false
-		}
-		gone = append(gone, p)
-		return true
-	})
-	for _, p := range gone {
-		p.retired = true
-		p.endpoint.States[w.id].Pool = nil // should the endpoint be called once more, it is by a new pool
-	}
-	for _, p := range gone { // after all are marked: their waiting calls go to pools that stay
-		for _, u := range append(append([]*upstream(nil), p.idle...), p.open...) {
-			if u.nCalls == 0 {
-				w.doom(&u.session, reasonRetired)
-			}
-		}
-		p.scatter()
-	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -111,7 +112,32 @@ func (p *Proxy) each(ctx context.Context, f func(*worker)) error {
 var errStopped = errors.New("the proxy was stopped")
 
 // Tick returns when every worker has finished a poll round: the proof of life behind the address file's lease.
-func (p *Proxy) Tick(ctx context.Context) error { return p.each(ctx, func(*worker) {}) }
+func (p *Proxy) Tick(ctx context.Context) error {
+	var busy atomic.Bool
+	err := p.each(ctx, func(w *worker) {
+		if w.calls.active > 0 || w.stats.started != w.ticked {
+			busy.Store(true)
+		}
+		w.ticked = w.stats.started
+	})
+	if err == nil && !busy.Load() {
+		rest()
+	}
+	return err
+}
+
+// rest lets Go's scheduler sleep again after a tick of an idle proxy. A loop that goes back into epoll keeps its
+// processor for 10 ms, for it may soon be back, and for as long a monitor thread looks at it up to 50,000 times a second:
+// 1.9 ms of CPU for each tick, four fifths of what an idle proxy took. Stopping the world takes such processors back at
+// once; nobody is there to notice.
+func rest() {
+	time.Sleep(restAfter)
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+}
+
+// restAfter is time enough for the loops to be back in epoll.
+const restAfter = time.Millisecond
 
 // Drain closes the data plane without losing a call: it keeps accepting for grace (callers are learning that we close),
 // accepts what is queued in the kernel, closes the listeners, waits until callers have no call in flight, and closes

@@ -157,7 +157,7 @@ type Stats struct {
 	Methods        []MethodStats
 	Counters       map[string]uint64            // by metric name without prefix and suffix
 	Labelled       map[string]map[string]uint64 // metric name → label value → count
-	Rounds         []RoundStats // by worker; those that did not come round are missing
+	Rounds         []RoundStats                 // by worker; those that did not come round are missing
 	InFlight       int64
 	BytesBuffered  int64
 	CallerConns    int64

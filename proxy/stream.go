@@ -47,7 +47,7 @@ func (s *session) large(begin []byte, codec protocol.Codec) (body, left int, err
 	case body == 0:
 		s.undecided = true
 		return 0, 0, nil
-	case body < 0:
+	case body < 0 || body+codec.Framing().Tail() >= size: // compressed, or without a body
 		s.whole = true
 		return 0, 0, nil
 	}
@@ -153,7 +153,9 @@ func (d *downstream) cut(err error) {
 	w.stats.malformed[reasonWord(err)]++
 	w.p.logMalformed(d, err)
 	d.closing = reasonMalformed
-	w.fail(d.upload.c, faultOf(err))
+	f := faultOf(err)
+	f.Executed = true // nobody should have run half a call, but bytes of it have left
+	w.fail(d.upload.c, f)
 }
 
 // feeds makes the connection that a large call was sent on its own.
@@ -315,4 +317,18 @@ func (d *downstream) overfed(u *upstream) {
 	if d.conn != nil && u.waitingBytes() > 16*d.w.p.cfg.Limits.Window {
 		d.w.doom(&d.session, reasonBytes)
 	}
+}
+
+// late reports whether the next piece of a large frame is overdue. A connection that is not read from is not late.
+func (s *session) late(now int64) bool {
+	return !s.away && now >= s.lastActive+int64(s.w.p.cfg.Timeouts.Frame)
+}
+
+// pieceDue is when to look for it again.
+func (s *session) pieceDue(now int64) int64 {
+	frame := int64(s.w.p.cfg.Timeouts.Frame)
+	if due := s.lastActive + frame; due > now {
+		return due
+	}
+	return now + frame
 }

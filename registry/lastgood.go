@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -30,15 +31,24 @@ type savedFile struct {
 }
 
 type savedPart struct {
-	Name     string     `json:"name"`
-	Services []*Service `json:"services,omitempty"`
-	Remotes  []Remote   `json:"remotes,omitempty"`
+	Name     string          `json:"name"`
+	Services []*savedService `json:"services,omitempty"`
+	Remotes  []Remote        `json:"remotes,omitempty"`
+}
+
+// savedService is a Service that gives way before it is encoded: see [Manager].
+type savedService Service
+
+// MarshalJSON encodes it as a Service.
+func (s *savedService) MarshalJSON() ([]byte, error) {
+	runtime.Gosched()
+	return json.Marshal((*Service)(s))
 }
 
 func (s savedPart) update() Update {
 	u := Update{Services: make(map[string]*Service, len(s.Services)), Remotes: s.Remotes}
 	for _, svc := range s.Services {
-		u.Services[svc.Name] = svc
+		u.Services[svc.Name] = (*Service)(svc)
 	}
 	return u
 }
@@ -188,7 +198,7 @@ func (j *savedJob) write(path string, limit int64) error {
 	for i, u := range j.states {
 		p := savedPart{Name: j.names[i], Remotes: u.Remotes}
 		for _, name := range slices.Sorted(maps.Keys(u.Services)) {
-			p.Services = append(p.Services, u.Services[name])
+			p.Services = append(p.Services, (*savedService)(u.Services[name]))
 		}
 		f.Sources = append(f.Sources, p)
 	}

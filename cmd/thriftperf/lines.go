@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"time"
 
 	"golang.org/x/sys/unix"
@@ -26,8 +25,18 @@ type dialled struct {
 
 // connect opens every line. The error is the first one: a load that cannot begin says why.
 func (g *generator) connect(ctx context.Context) error {
+	talks := map[string]*speech{}
 	for i := range g.o.connections {
 		l := &line{slots: make([]slot, g.o.depth)}
+		name := nameOf(g.o.service, g.o.services, i, g.o.connections)
+		if talks[name] == nil {
+			sp, err := newSpeech(g.o.framing, name, g.o.method, g.o.size)
+			if err != nil {
+				return err
+			}
+			talks[name] = sp
+		}
+		l.talk = talks[name]
 		l.id, l.codec = int32(i), g.codec
 		g.lines = append(g.lines, l)
 		d := g.dial(ctx, l.id)
@@ -43,8 +52,7 @@ func (g *generator) connect(ctx context.Context) error {
 
 // dial connects. Safe for concurrent use.
 func (g *generator) dial(ctx context.Context, id int32) dialled {
-	d := net.Dialer{Timeout: dialTimeout}
-	c, err := d.DialContext(ctx, g.target.network, g.target.addr)
+	c, err := g.who.dial(ctx, g.target, int(id))
 	if err != nil {
 		return dialled{id: id, err: err}
 	}

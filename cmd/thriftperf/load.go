@@ -18,10 +18,12 @@ import (
 type loadOptions struct {
 	target, service, method, framing string
 	connections, depth, size         int
+	services                         int
+	uids                             string
 	duration, warmup, timeout        time.Duration
 	rate                             float64
 	cpuOf                            []int
-	json, perCall                    bool
+	json, perCall, phases            bool
 }
 
 func loadCommand() *cobra.Command {
@@ -47,6 +49,7 @@ Every reply is decoded and compared. The exit code is 1 when a call failed.`,
 	f := cmd.Flags()
 	f.StringVar(&o.target, "target", "tcp:127.0.0.1:9090", "tcp:HOST:PORT or unix:PATH")
 	f.StringVar(&o.service, "service", "", "service that the frames name; empty: none, the listener knows")
+	f.IntVar(&o.services, "services", 1, "services, over which the connections are spread: the name is --service and a number from 0")
 	f.StringVar(&o.method, "method", "echo", "method")
 	f.StringVar(&o.framing, "framing", "framed-binary", strings.Join(protocol.WireNames(), ", "))
 	f.IntVar(&o.connections, "connections", 64, "connections")
@@ -58,6 +61,8 @@ Every reply is decoded and compared. The exit code is 1 when a call failed.`,
 	f.Float64Var(&o.rate, "rate", 0, "calls a second, over all connections; 0: closed loop")
 	f.IntSliceVar(&o.cpuOf, "cpu-of", nil, "process ids whose CPU time per call is measured too")
 	f.BoolVar(&o.perCall, "per-call", false, "a new connection for every call, as callers without a pool make them; its making counts in the latency")
+	f.StringVar(&o.uids, "uids", "", "unix, root only: FIRST-LAST, users that the connections are made by in turn")
+	f.BoolVar(&o.phases, "phases", false, "each SIGUSR1 begins a part of the load that is reported by itself, beside the whole")
 	f.BoolVar(&o.json, "json", false, "print one JSON object")
 	return cmd
 }
@@ -72,11 +77,15 @@ func (o *loadOptions) check() error {
 	bound("connections", o.connections, 1, 1<<16)
 	bound("depth", o.depth, 1, 1024)
 	bound("size", o.size, 0, 8<<20)
+	bound("services", max(1, o.services), 1, 1<<16)
 	if o.duration <= 0 || o.warmup < 0 || o.timeout <= 0 {
 		errs = append(errs, errors.New("--duration and --timeout must be positive, --warmup not negative"))
 	}
 	if o.perCall && o.depth != 1 {
 		errs = append(errs, fmt.Errorf("--per-call with --depth %d: a connection that carries one call has depth 1", o.depth))
+	}
+	if o.perCall && o.uids != "" {
+		errs = append(errs, errors.New("--per-call with --uids: write one of them"))
 	}
 	if o.rate < 0 || o.rate > 1e7 {
 		errs = append(errs, fmt.Errorf("--rate %v: must be 0 to 10000000", o.rate))
@@ -94,6 +103,7 @@ type slot struct {
 // line is a connection of the generator.
 type line struct {
 	conn
+	talk  *speech // makes its calls
 	up    bool
 	slots []slot
 	free  []int32 // indexes into slots
@@ -121,6 +131,9 @@ type generator struct {
 	stopped  bool // no new calls
 	inFlight int
 	hist     *hdrhistogram.Histogram
+	phases   phases
+	ended    time.Duration // when the measuring did
+	who      users
 	res      results
 }
 
@@ -143,13 +156,17 @@ func newGenerator(o loadOptions) (*generator, error) {
 			return nil, err
 		}
 	}
-	sp, err := newSpeech(o.framing, o.service, o.method, o.size)
+	who, err := parseUsers(o.uids, target)
+	if err != nil {
+		return nil, err
+	}
+	sp, err := newSpeech(o.framing, nameOf(o.service, o.services, 0, o.connections), o.method, o.size)
 	if err != nil {
 		return nil, err
 	}
 	g := &generator{
 		o: o, target: target, speech: sp, base: time.Now(), buf: make([]byte, readSize),
-		dialled: make(chan dialled, o.connections), hist: hdrhistogram.New(1, int64(10*time.Minute/time.Microsecond), 3),
+		dialled: make(chan dialled, o.connections), hist: newHistogram(), who: who,
 	}
 	g.res.failed = map[string]int64{}
 	for 1<<g.bits < o.depth {
@@ -166,6 +183,10 @@ func (g *generator) run(ctx context.Context, onTick func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer g.close()
+	if g.o.phases {
+		g.phases.begin()
+		defer g.phases.end()
+	}
 	if err := g.connect(ctx); err != nil {
 		return err
 	}
@@ -206,6 +227,7 @@ func (g *generator) handle(events []unix.EpollEvent, onTick func()) {
 		case sweepTick:
 			g.drainTick(g.timers[0])
 			g.sweep()
+			g.phases.tick(g.now())
 			onTick()
 		case paceTick:
 			g.drainTick(g.timers[1])
@@ -282,7 +304,9 @@ func (g *generator) replied(l *line, frame []byte) error {
 		return nil
 	}
 	g.res.calls++
-	return g.hist.RecordValue(max(1, int64((g.now()-s.start)/time.Microsecond)))
+	us := max(1, int64((g.now()-s.start)/time.Microsecond))
+	g.phases.record(s.start, us)
+	return g.hist.RecordValue(us)
 }
 
 // counts reports whether a call that ends now is one of the measured ones. In an open loop those that began in time count
@@ -306,7 +330,7 @@ func (g *generator) start(l *line, at, now time.Duration) {
 		g.seq = 1
 	}
 	seq := g.seq<<g.bits | i
-	out, err := g.appendCall(l.out, seq)
+	out, err := l.talk.appendCall(l.out, seq)
 	if err != nil {
 		g.end(l, err)
 		return

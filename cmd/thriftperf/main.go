@@ -7,6 +7,8 @@
 //	 │ sequence ─► slot: when it was to start       │ call ─► the same string as field 0
 //	 ▼
 //	histogram, failures by kind, CPU of itself and of --cpu-of processes
+//
+//	hold ──one call──► [ proxy ], and then silence
 package main
 
 import (
@@ -34,7 +36,7 @@ func main() {
 		Use: "thriftperf", Short: "load generator and echo server for Thrift, OSP and dapeng", Version: version,
 		SilenceUsage: true, SilenceErrors: true,
 	}
-	root.AddCommand(loadCommand(), serveCommand())
+	root.AddCommand(loadCommand(), serveCommand(), holdCommand())
 	if err := root.ExecuteContext(ctx); err != nil {
 		fmt.Fprintln(os.Stderr, "thriftperf:", err)
 		os.Exit(1)

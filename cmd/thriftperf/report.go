@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"slices"
-	"strconv"
-	"strings"
 	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
+	"golang.org/x/sys/unix"
 	"golang.org/x/term"
 )
 
@@ -58,6 +56,7 @@ type report struct {
 	Reconnects     int64             `json:"reconnects"`
 	NotStarted     int64             `json:"not_started,omitempty"` // open loop: due, and no slot was free until the end
 	Latency        latency           `json:"latency_us"`
+	Phases         []phaseReport     `json:"phases,omitempty"`
 	CPU            usage             `json:"cpu"`
 	Processes      []usage           `json:"processes,omitempty"`
 }
@@ -121,6 +120,9 @@ func (g *generator) progress(w io.Writer) func() {
 
 func (g *generator) startMeasuring(now time.Duration) {
 	g.measured = true
+	if g.o.phases {
+		g.phases.next(now)
+	}
 	g.res.elapsed = -now
 	g.res.self = -selfCPU()
 	for _, pid := range g.o.cpuOf {
@@ -137,6 +139,7 @@ func (g *generator) stopMeasuring(now time.Duration) {
 		return
 	}
 	g.res.elapsed += now
+	g.ended = now
 	if g.o.rate != 0 {
 		g.res.notStarted = int64((now-g.begin).Seconds()*g.o.rate) - g.started
 	}
@@ -156,24 +159,18 @@ func selfCPU() time.Duration {
 	return time.Duration(ru.Utime.Nano() + ru.Stime.Nano())
 }
 
-// clockTick is the unit of /proc/PID/stat: USER_HZ, 100 on every Linux.
-const clockTick = 10 * time.Millisecond
-
-// processCPU reads utime and stime, fields 14 and 15 of proc(5)'s stat; field 2 is a name that may hold blanks.
+// processCPU reads the CPU clock of a process, all its threads, ended ones too: in nanoseconds, where /proc/PID/stat has
+// ticks of 10 ms. The clock's number is what clock_getcpuclockid(3) makes of a pid.
 func processCPU(pid int) (time.Duration, error) {
-	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/stat")
-	if err != nil {
-		return 0, err
+	var ts unix.Timespec
+	if err := unix.ClockGettime(int32(^pid<<3|cpuclockSched), &ts); err != nil {
+		return 0, fmt.Errorf("CPU clock of process %d: %w", pid, err)
 	}
-	_, rest, _ := strings.Cut(string(b[max(0, slices.Index(b, '(')):]), ") ")
-	fields := strings.Fields(rest)
-	if len(fields) < 13 {
-		return 0, fmt.Errorf("/proc/%d/stat: %d fields behind the name", pid, len(fields))
-	}
-	user, err1 := strconv.ParseInt(fields[11], 10, 64)
-	system, err2 := strconv.ParseInt(fields[12], 10, 64)
-	return time.Duration(user+system) * clockTick, errors.Join(err1, err2)
+	return time.Duration(ts.Nano()), nil
 }
+
+// cpuclockSched is the kernel's CPUCLOCK_SCHED: what the scheduler has counted.
+const cpuclockSched = 2
 
 func (g *generator) report() *report {
 	o, seconds := g.o, g.res.elapsed.Seconds()
@@ -182,6 +179,7 @@ func (g *generator) report() *report {
 		Seconds: seconds, Calls: g.res.calls, CallsPerSecond: float64(g.res.calls) / seconds,
 		Failed: g.res.failed, FirstError: g.res.first, Reconnects: g.res.reconnects, NotStarted: g.res.notStarted, Latency: quantiles(g.hist),
 	}
+	r.Phases = g.phases.report(g.ended)
 	of := func(pid int, d time.Duration) usage {
 		return usage{PID: pid, PerCallUS: float64(d.Microseconds()) / float64(max(1, g.res.calls)), Cores: d.Seconds() / seconds}
 	}
@@ -211,6 +209,10 @@ func (r *report) print(w io.Writer) {
 	_, _ = fmt.Fprintf(w, "%d calls in %.1f s: %.0f calls/s\n", r.Calls, r.Seconds, r.CallsPerSecond)
 	_, _ = fmt.Fprintf(w, "latency µs: mean %.0f  p50 %d  p90 %d  p99 %d  p99.9 %d  max %d\n",
 		r.Latency.Mean, r.Latency.P50, r.Latency.P90, r.Latency.P99, r.Latency.P999, r.Latency.Max)
+	for i, p := range r.Phases {
+		_, _ = fmt.Fprintf(w, "phase %d: %d calls in %.1f s, latency µs: p50 %d  p99 %d  p99.9 %d  max %d\n",
+			i+1, p.Calls, p.Seconds, p.Latency.P50, p.Latency.P99, p.Latency.P999, p.Latency.Max)
+	}
 	_, _ = fmt.Fprintf(w, "CPU of the generator: %.2f µs a call, %.2f cores\n", r.CPU.PerCallUS, r.CPU.Cores)
 	for _, p := range r.Processes {
 		_, _ = fmt.Fprintf(w, "CPU of process %d: %.2f µs a call, %.2f cores\n", p.PID, p.PerCallUS, p.Cores)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -37,7 +38,7 @@ Any number of connections, pipelined calls on each, one thread. The addresses ar
 		},
 	}
 	f := cmd.Flags()
-	f.StringArrayVar(&o.listen, "listen", []string{"tcp:127.0.0.1:9090"}, "tcp:HOST:PORT or unix:PATH; may be repeated")
+	f.StringArrayVar(&o.listen, "listen", []string{"tcp:127.0.0.1:9090"}, "tcp:HOST:PORT, unix:PATH, or loopback:PORT (every address of 127.0.0.0/8, and nothing from outside); may be repeated")
 	f.StringVar(&o.framing, "framing", "auto", "auto (told by the first bytes), or one of "+strings.Join(protocol.WireNames(), ", "))
 	f.DurationVar(&o.delay, "delay", 0, "how long every call takes")
 	return cmd
@@ -102,7 +103,7 @@ func serve(ctx context.Context, o serveOptions, out io.Writer) error {
 		return err
 	}
 	for _, word := range o.listen {
-		a, err := parseAddress(word)
+		a, err := parseListen(word)
 		if err != nil {
 			return err
 		}
@@ -118,7 +119,27 @@ func serve(ctx context.Context, o serveOptions, out io.Writer) error {
 	return s.run(ctx)
 }
 
+// parseListen takes loopback:PORT beside what parseAddress takes.
+func parseListen(s string) (address, error) {
+	if port, ok := strings.CutPrefix(s, loopback+":"); ok {
+		return address{loopback, "0.0.0.0:" + port}, nil
+	}
+	return parseAddress(s)
+}
+
+// loopback is the network of a listener that all of 127.0.0.0/8 leads to: thousands of endpoints that one server answers
+// for. It is bound to the device, so that the wildcard address takes nothing from outside.
+const loopback = "loopback"
+
 func listen(a address) (net.Listener, error) {
+	if a.network == loopback {
+		var onLo error
+		lc := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) error {
+			err := c.Control(func(fd uintptr) { onLo = unix.BindToDevice(int(fd), "lo") })
+			return errors.Join(err, onLo)
+		}}
+		return lc.Listen(context.Background(), "tcp4", a.addr)
+	}
 	if a.network == "unix" { // a socket that a killed server left
 		if st, err := os.Lstat(a.addr); err == nil && st.Mode()&os.ModeSocket != 0 {
 			_ = os.Remove(a.addr)

@@ -8,18 +8,19 @@
 // An identity is what the kernel or the cluster says, fixed when the connection is accepted; nothing that the caller
 // sends is looked at here. A source can't choose its key, nor make more than one: that is why everything below a
 // user's slice, where users create cgroups as they like, is one source, and why the outermost match of a path wins.
+//
+// What a process's cgroup file said is kept for a second (remember.go): callers in PHP connect for every call.
 package identity
 
 import (
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"net/netip"
-	"os"
-	"path/filepath"
+	"slices"
 	"strconv"
 	"sync/atomic"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -71,9 +72,12 @@ type Identifier struct {
 	Allow []netip.Prefix
 	// Proc is where the proc file system is; /proc when empty.
 	Proc string
+
+	seen remember
+	now  func() time.Time // time.Now when nil
 }
 
-// FromUnix identifies the peer of an accepted unix connection. It reads a file in /proc: not for the loop. The error
+// FromUnix identifies the peer of an accepted unix connection. It may read a file in /proc: not for the loop. The error
 // means that not even the kernel's credentials could be had; the connection should be closed.
 func (id *Identifier) FromUnix(conn *net.UnixConn) (Source, error) {
 	rc, err := conn.SyscallConn()
@@ -106,39 +110,75 @@ func (id *Identifier) fromCred(pid int32, uid uint32, pidfd int) Source {
 		s.Hidden = true
 		return s
 	}
-	b, err := id.readCgroup(pid)
-	if err != nil {
-		return s // it ended already, or hides its proc
-	}
-	// Was it still the peer when its cgroup was read? Then the pid was not another's.
-	if pidfd >= 0 && unix.PidfdSendSignal(pidfd, 0, nil, 0) == unix.ESRCH {
+	found, ok := id.ofProcess(pid, pidfd)
+	if !ok {
 		return s
 	}
-	if found, ok := parseCgroup(b); ok {
-		s = found
-	}
-	if s.Kind == Pod && id.Pods != nil {
-		if known, ok := id.Pods.PodByUID(s.Key); ok {
+	if found.Kind == Pod && id.Pods != nil {
+		if known, ok := id.Pods.PodByUID(found.Key); ok {
 			return known
 		}
 	}
-	return s
+	return found
+}
+
+// ofProcess is the source that the cgroup of a process names; false when there is none, or when it can't be read.
+func (id *Identifier) ofProcess(pid int32, pidfd int) (Source, bool) {
+	now := time.Now()
+	if id.now != nil {
+		now = id.now()
+	}
+	who, unique := id.seen.identify(pid, pidfd)
+	if unique {
+		if s, ok := id.seen.get(who, now); ok {
+			return s, s.Kind != 0
+		}
+	}
+	b, err := id.readCgroup(pid)
+	if err != nil {
+		return Source{}, false // it ended already, or hides its proc
+	}
+	// Was it still the peer when its cgroup was read? Then the pid was not another's.
+	if pidfd >= 0 && unix.PidfdSendSignal(pidfd, 0, nil, 0) == unix.ESRCH {
+		return Source{}, false
+	}
+	s, ok := parseCgroup(b)
+	if unique {
+		id.seen.put(who, s, now)
+	}
+	return s, ok
 }
 
 // maxCgroup bounds /proc/<pid>/cgroup: a line for each of at most 16 hierarchies, each with a path.
 const maxCgroup = 64 << 10
 
+// readCgroup reads by plain system calls: an os.File would be offered to epoll, which proc's files refuse.
 func (id *Identifier) readCgroup(pid int32) ([]byte, error) {
 	proc := id.Proc
 	if proc == "" {
 		proc = "/proc"
 	}
-	f, err := os.Open(filepath.Join(proc, strconv.Itoa(int(pid)), "cgroup"))
+	fd, err := unix.Open(proc+"/"+strconv.Itoa(int(pid))+"/cgroup", unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	return io.ReadAll(io.LimitReader(f, maxCgroup))
+	defer unix.Close(fd)
+	b := make([]byte, 0, 2048)
+	for len(b) < maxCgroup {
+		n, err := unix.Read(fd, b[len(b):cap(b)])
+		switch {
+		case err == unix.EINTR:
+			continue
+		case err != nil:
+			return nil, err
+		case n <= 0:
+			return b, nil
+		}
+		if b = b[:len(b)+n]; len(b) == cap(b) {
+			b = slices.Grow(b, len(b))
+		}
+	}
+	return b[:maxCgroup], nil
 }
 
 func user(uid uint32) Source {

@@ -39,7 +39,7 @@ func proc(t *testing.T, pid int, text string) string {
 }
 
 // pair is an accepted unix connection whose peer is this process.
-func pair(t *testing.T) *net.UnixConn {
+func pair(t testing.TB) *net.UnixConn {
 	t.Helper()
 	l, err := net.Listen("unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
@@ -121,6 +121,7 @@ func TestPeerThatEnded(t *testing.T) {
 		t.Fatal(err)
 	}
 	_ = cmd.Wait()
+	id = &Identifier{Proc: id.Proc} // one that remembers nothing
 	if got := id.fromCred(pid, 1000, pidfd); got != want {
 		t.Errorf("after its end: %+v, want %+v", got, want)
 	}

@@ -31,15 +31,19 @@ func ParseBalancer(word string) (Balancer, error) {
 	return 0, fmt.Errorf("unknown balancer %q: use least-active, round-robin, random or p2c", word)
 }
 
-// scanLimit bounds the endpoints that least-active looks at for one call; above it, this many at random are compared.
+// scanLimit bounds the endpoints that are looked at for one call. In a larger tier least-active compares this many from a
+// random place on, and weighted round robin draws (tier.turn) instead of comparing all.
 const scanLimit = 32
+
+// maxDraws is how often an endpoint is drawn before all usable ones are counted: only where most are not usable.
+const maxDraws = 8
 
 // Pick chooses an endpoint for a call of this worker: the first tier that has a usable one, then the balancer. An
 // endpoint is usable when it is not among tried and not backing off after failed connects. When every endpoint is
 // backing off, the one that is due first is tried rather than none. nil: there is none at all. Loop only.
 func (c *Cluster) Pick(worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
-	for _, tier := range c.tiers {
-		if e := c.pickTier(tier, worker, now, rnd, tried); e != nil {
+	for i := range c.tiers {
+		if e := c.pickTier(&c.tiers[i], worker, now, rnd, tried); e != nil {
 			return e
 		}
 	}
@@ -52,39 +56,42 @@ func (c *Cluster) Pick(worker int, now int64, rnd *rand.Rand, tried []*Endpoint)
 	return soonest
 }
 
-func (c *Cluster) pickTier(tier []*Endpoint, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
-	if len(tier) == 1 {
-		if usable(tier[0], worker, now, tried) {
-			return tier[0]
+func (c *Cluster) pickTier(t *tier, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+	if len(t.all) == 1 {
+		if usable(t.all[0], worker, now, tried) {
+			return t.all[0]
 		}
 		return nil
 	}
 	switch c.balancer {
 	case RoundRobin:
-		return c.roundRobin(tier, worker, now, tried)
+		return c.roundRobin(t, worker, now, tried)
 	case Random:
-		return random(tier, worker, now, rnd, tried)
+		return t.random(worker, now, rnd, tried)
 	case P2C:
-		a, b := random(tier, worker, now, rnd, tried), random(tier, worker, now, rnd, tried)
+		a, b := t.random(worker, now, rnd, tried), t.random(worker, now, rnd, tried)
 		if a == nil || b != nil && b.States[worker].cost() < a.States[worker].cost() {
 			return b
 		}
 		return a
 	default:
-		return c.leastActive(tier, worker, now, rnd, tried)
+		return c.leastActive(t.all, worker, now, rnd, tried)
 	}
 }
 
 // leastActive compares calls in flight per weight, beginning at a rotating place so that ties take turns.
-func (c *Cluster) leastActive(tier []*Endpoint, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
-	n, at := len(tier), int(c.cursor[worker])
+func (c *Cluster) leastActive(all []*Endpoint, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+	n, at := len(all), int(c.cursor[worker]%uint32(len(all)))
 	c.cursor[worker]++
 	if n > scanLimit {
 		at = rnd.IntN(n)
 	}
 	var best *Endpoint
 	for i := range n {
-		e := tier[(at+i)%n]
+		e := all[at]
+		if at++; at == n {
+			at = 0
+		}
 		if !usable(e, worker, now, tried) {
 			continue
 		}
@@ -98,21 +105,22 @@ func (c *Cluster) leastActive(tier []*Endpoint, worker int, now int64, rnd *rand
 	return best
 }
 
-// roundRobin is a plain turn for equal weights and smooth weighted round robin (as nginx documents it) otherwise.
-func (c *Cluster) roundRobin(tier []*Endpoint, worker int, now int64, tried []*Endpoint) *Endpoint {
-	if c.equal {
-		for range tier {
-			e := tier[int(c.cursor[worker])%len(tier)]
+// roundRobin is a plain turn for equal weights, smooth weighted round robin (as nginx documents it) for few endpoints, and
+// tier.turn for many.
+func (c *Cluster) roundRobin(t *tier, worker int, now int64, tried []*Endpoint) *Endpoint {
+	if t.upTo == nil || len(t.all) > scanLimit {
+		for range t.all {
+			e := t.turn(c.cursor[worker])
 			c.cursor[worker]++
 			if usable(e, worker, now, tried) {
 				return e
 			}
 		}
-		return nil
+		return t.counted(worker, now, 0, tried)
 	}
 	var best *Endpoint
 	total := 0
-	for _, e := range tier {
+	for _, e := range t.all {
 		if !usable(e, worker, now, tried) {
 			continue
 		}
@@ -127,28 +135,6 @@ func (c *Cluster) roundRobin(tier []*Endpoint, worker int, now int64, tried []*E
 		best.States[worker].current -= total
 	}
 	return best
-}
-
-// random chooses by weight. It draws a few times and only then counts, so that the common case stays cheap.
-func random(tier []*Endpoint, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
-	total := 0
-	for _, e := range tier {
-		if usable(e, worker, now, tried) {
-			total += e.Weight
-		}
-	}
-	if total == 0 {
-		return nil
-	}
-	at := rnd.IntN(total)
-	for _, e := range tier {
-		if usable(e, worker, now, tried) {
-			if at -= e.Weight; at < 0 {
-				return e
-			}
-		}
-	}
-	return nil
 }
 
 func usable(e *Endpoint, worker int, now int64, tried []*Endpoint) bool {

@@ -63,7 +63,16 @@ type Endpoint struct {
 
 	Conns  atomic.Int32 // open and opening connections, all workers
 	States []State      // by worker
+
+	since atomic.Uint64 // the serial of the newest table that it is in
 }
+
+// Enter notes that the endpoint is in the table with this serial. Serials grow. Safe for concurrent use.
+func (e *Endpoint) Enter(serial uint64) { e.since.Store(serial) }
+
+// In reports whether the endpoint is in the table with this serial, if it was in the one before. It may be in a later one
+// already: what is compiled is not yet in force. Safe for concurrent use.
+func (e *Endpoint) In(serial uint64) bool { return e.since.Load() >= serial }
 
 // State is what one worker knows of an endpoint. Loop only.
 type State struct {
@@ -89,13 +98,13 @@ type Cluster struct {
 	Depth      int           // calls in flight on one multiplexed connection
 	MayRemote  bool          // the remote tier may know endpoints when none is known here
 
+	from       *registry.Service // what it was compiled from; nil: the remote proxies
 	balancer   Balancer
 	oneway     map[string]struct{}
 	idempotent map[string]struct{}
-	tiers      [][]*Endpoint
+	tiers      []tier
 	all        []*Endpoint
 	cursor     []uint32 // round robin position by worker
-	equal      bool     // all weights are the same
 	closed     [3]bool  // by payload: some endpoint's frames can't be written before their body is there
 }
 
@@ -122,29 +131,57 @@ func (l Locality) sameHost(e *Endpoint) bool {
 	if e.Network == "unix" || e.Host != "" && e.Host == l.Host {
 		return true
 	}
+	if e.Host != "" || l.Local == nil {
+		return false
+	}
 	host, _, err := net.SplitHostPort(e.Addr)
-	return err == nil && e.Host == "" && l.Local != nil && l.Local(host)
+	return err == nil && l.Local(host)
 }
 
 // New compiles one service. reuse returns the endpoint of an earlier table that is the same instance, or nil.
 func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(*Endpoint) *Endpoint) (*Cluster, error) {
+	c, wire, err := settings(s, workers, d)
+	if err != nil {
+		return nil, err
+	}
+	return c, c.addEndpoints(s, wire, workers, loc, reuse)
+}
+
+// Check returns the error that New would return, and builds no endpoints.
+func Check(s *registry.Service) error {
+	if _, _, err := settings(s, 0, Defaults{}); err != nil {
+		return err
+	}
+	for i := range s.Endpoints {
+		if e := &s.Endpoints[i]; e.Framing != "" {
+			if _, err := protocol.ParseWire(e.Framing); err != nil {
+				return fmt.Errorf("service %s: endpoint %s: %w", s.Name, e.Addr, err)
+			}
+		}
+	}
+	return nil
+}
+
+// settings compiles all but the endpoints.
+func settings(s *registry.Service, workers int, d Defaults) (*Cluster, protocol.Wire, error) {
 	wire, err := parseWire(s.Framing)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: framing: %w", s.Name, err)
+		return nil, wire, fmt.Errorf("service %s: framing: %w", s.Name, err)
 	}
 	mode, err := ParseMode(s.Mode, wire.Framing)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: mode: %w", s.Name, err)
+		return nil, wire, fmt.Errorf("service %s: mode: %w", s.Name, err)
 	}
 	bal, err := ParseBalancer(s.Balancer)
 	if err != nil {
-		return nil, fmt.Errorf("service %s: balancer: %w", s.Name, err)
+		return nil, wire, fmt.Errorf("service %s: balancer: %w", s.Name, err)
 	}
 	c := &Cluster{
+		from: s,
 		Name: s.Name, Mode: mode, Timeout: or(s.Timeout, d.Timeout), Ordered: s.Ordered, KeepPrefix: s.KeepPrefix,
 		MaxConns: or(s.MaxConns, d.MaxConns), MaxPending: or(s.MaxPending, d.MaxPending), Depth: s.Depth,
 		MayRemote: s.Remote, balancer: bal, oneway: set(s.Oneway), idempotent: set(s.Idempotent),
-		cursor: make([]uint32, workers), equal: true,
+		cursor: make([]uint32, workers),
 	}
 	if c.Depth == 0 {
 		c.Depth = d.Depth
@@ -156,26 +193,25 @@ func New(s *registry.Service, workers int, loc Locality, d Defaults, reuse func(
 	case "", "echo":
 	case "positional":
 		if c.Positional = true; mode == Multiplexed {
-			return nil, fmt.Errorf("service %s: seqid: positional needs mode exclusive or per-call, not multiplexed", s.Name)
+			return nil, wire, fmt.Errorf("service %s: seqid: positional needs mode exclusive or per-call, not multiplexed", s.Name)
 		}
 	default:
-		return nil, fmt.Errorf("service %s: seqid: unknown word %q: use echo or positional", s.Name, s.SeqID)
+		return nil, wire, fmt.Errorf("service %s: seqid: unknown word %q: use echo or positional", s.Name, s.SeqID)
 	}
-	return c, c.addEndpoints(s, wire, workers, loc, reuse)
+	return c, wire, nil
 }
 
 func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers int, loc Locality, reuse func(*Endpoint) *Endpoint) error {
+	how := c.Mode.String() + s.SeqID
+	c.all = make([]*Endpoint, 0, len(s.Endpoints))
 	for i := range s.Endpoints {
 		e, err := newEndpoint(&s.Endpoints[i], wire, workers)
 		if err != nil {
 			return fmt.Errorf("service %s: endpoint %s: %w", s.Name, s.Endpoints[i].Addr, err)
 		}
-		e.how = c.Mode.String() + s.SeqID
+		e.how = how
 		if old := reuse(e); old != nil {
 			e = old
-		}
-		if len(c.all) > 0 && e.Weight != c.all[0].Weight {
-			c.equal = false
 		}
 		for _, p := range [...]protocol.Payload{protocol.PayloadAny, protocol.Binary, protocol.Compact} {
 			c.closed[p] = c.closed[p] || !e.Wire.Opens(p)
@@ -200,8 +236,11 @@ func (c *Cluster) tier(loc Locality) {
 		}
 	}
 	for _, t := range tiers {
+		if len(t) == len(c.all) && len(t) > 0 { // the usual case: one list for both
+			t = c.all
+		}
 		if len(t) > 0 {
-			c.tiers = append(c.tiers, t)
+			c.tiers = append(c.tiers, newTier(t))
 		}
 	}
 }
@@ -228,7 +267,7 @@ func newEndpoint(r *registry.Endpoint, wire protocol.Wire, workers int) (*Endpoi
 func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*Endpoint) *Endpoint) *Cluster {
 	c := &Cluster{
 		Name: "bellhop-remote", Mode: Multiplexed, Timeout: d.Timeout, MaxConns: workers, MaxPending: d.MaxPending, Depth: 1 << 20,
-		cursor: make([]uint32, workers), equal: true,
+		cursor: make([]uint32, workers),
 	}
 	for _, r := range remotes {
 		e := &Endpoint{
@@ -241,15 +280,23 @@ func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*
 		c.all = append(c.all, e)
 	}
 	if len(c.all) > 0 {
-		c.tiers = [][]*Endpoint{c.all}
+		c.tiers = []tier{newTier(c.all)}
 	}
 	return c
 }
 
-// Key identifies an endpoint of a service over snapshots: a changed weight, zone or mode is a new endpoint with the old
-// one's connections left to drain.
-func (e *Endpoint) Key() string {
-	return fmt.Sprintf("%s|%s|%v|%d|%s|%s|%t|%s", e.Network, e.Addr, e.Wire, e.Weight, e.Zone, e.Host, e.Remote, e.how)
+// Key identifies an endpoint of a service over snapshots. Comparable.
+type Key struct {
+	network, addr, zone, host, how string
+	wire                           protocol.Wire
+	weight                         int
+	remote                         bool
+}
+
+// Key is what must not change: with another weight, zone or mode it is a new endpoint, and the old one's connections are
+// left to drain.
+func (e *Endpoint) Key() Key {
+	return Key{network: e.Network, addr: e.Addr, zone: e.Zone, host: e.Host, how: e.how, wire: e.Wire, weight: e.Weight, remote: e.Remote}
 }
 
 // String returns the address as the registry writes it.
@@ -303,6 +350,9 @@ func or[T comparable](v, def T) T {
 	}
 	return v
 }
+
+// Compiled reports whether c was compiled from this very service: services are immutable, so it need not be done again.
+func (c *Cluster) Compiled(s *registry.Service) bool { return c != nil && c.from == s }
 
 // Has reports whether e is one of the endpoints.
 func (c *Cluster) Has(e *Endpoint) bool { return isTried(e, c.all) }

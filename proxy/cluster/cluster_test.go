@@ -9,7 +9,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
-func compile(t *testing.T, s *registry.Service, loc Locality) *Cluster {
+func compile(t testing.TB, s *registry.Service, loc Locality) *Cluster {
 	t.Helper()
 	c, err := New(s, 1, loc, Defaults{MaxConns: 4, MaxPending: 4, Depth: 8}, func(*Endpoint) *Endpoint { return nil })
 	if err != nil {
@@ -223,5 +223,11 @@ func TestRefusals(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "service Bad") || !strings.Contains(err.Error(), word) {
 			t.Errorf("%s: got %v", word, err)
 		}
+		if checked := Check(s); checked == nil || err == nil || checked.Error() != err.Error() {
+			t.Errorf("%s: Check says %v, New %v", word, checked, err)
+		}
+	}
+	if err := Check(service("p2c", 1, 2)); err != nil {
+		t.Errorf("a good one: %v", err)
 	}
 }

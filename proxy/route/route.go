@@ -6,6 +6,7 @@ package route
 
 import (
 	"errors"
+	"runtime"
 	"sort"
 
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
@@ -16,6 +17,7 @@ import (
 type Table struct {
 	Version  uint64
 	Remotes  *cluster.Cluster // the remote proxy cluster; never nil, perhaps without endpoints
+	serial   uint64           // 1, 2, …: one more than that of the table it was compiled after
 	services map[string]*cluster.Cluster
 }
 
@@ -37,17 +39,25 @@ func Empty(o Options) *Table {
 // Compile builds a table. Endpoints that stood in prev (may be nil) are taken over with their state. The error joins
 // what was wrong with single services; the table is usable all the same: those services stay as they were in prev.
 func Compile(s *registry.Snapshot, prev *Table, o Options) (*Table, error) {
-	t := &Table{Version: s.Version, services: make(map[string]*cluster.Cluster, len(s.Services))}
+	t := &Table{Version: s.Version, serial: 1, services: make(map[string]*cluster.Cluster, len(s.Services))}
+	if prev != nil {
+		t.serial = prev.serial + 1
+	}
 	var errs []error
 	for name, svc := range s.Services {
-		c, err := cluster.New(svc, o.Workers, o.Locality, o.Defaults, reuser(prev.Lookup([]byte(name))))
-		if err != nil {
-			errs = append(errs, err)
-			if c = prev.Lookup([]byte(name)); c == nil {
-				continue
+		runtime.Gosched() // an event loop may need this CPU: many services are milliseconds of work
+		old := prev.service(name)
+		c := old
+		if !old.Compiled(svc) {
+			var err error
+			if c, err = cluster.New(svc, o.Workers, o.Locality, o.Defaults, reuser(old)); err != nil {
+				errs = append(errs, err)
+				c = old
 			}
 		}
-		t.services[name] = c
+		if c != nil {
+			t.add(name, c)
+		}
 	}
 	remotes := s.Remotes
 	if o.OrderRemotes != nil {
@@ -58,18 +68,44 @@ func Compile(s *registry.Snapshot, prev *Table, o Options) (*Table, error) {
 		old = prev.Remotes
 	}
 	t.Remotes = cluster.NewRemotes(remotes, o.Workers, o.Defaults, reuser(old))
+	t.enter(t.Remotes)
 	return t, errors.Join(errs...)
 }
+
+func (t *Table) add(name string, c *cluster.Cluster) {
+	t.services[name] = c
+	t.enter(c)
+}
+
+func (t *Table) enter(c *cluster.Cluster) {
+	for _, e := range c.Endpoints() {
+		e.Enter(t.serial)
+	}
+}
+
+// Holds reports whether an endpoint of the table before is in this one too. It costs no look-up. Safe for concurrent use.
+func (t *Table) Holds(e *cluster.Endpoint) bool { return e.In(t.serial) }
 
 func reuser(old *cluster.Cluster) func(*cluster.Endpoint) *cluster.Endpoint {
 	if old == nil {
 		return func(*cluster.Endpoint) *cluster.Endpoint { return nil }
 	}
-	have := make(map[string]*cluster.Endpoint, len(old.Endpoints()))
-	for _, e := range old.Endpoints() {
-		have[e.Key()] = e
+	var have map[cluster.Key]*cluster.Endpoint // of all but those that stand where they stood, which is the usual case
+	at, all := 0, old.Endpoints()
+	return func(e *cluster.Endpoint) *cluster.Endpoint {
+		key := e.Key()
+		if at < len(all) && all[at].Key() == key {
+			at++
+			return all[at-1]
+		}
+		if have == nil {
+			have = make(map[cluster.Key]*cluster.Endpoint, len(all))
+			for _, e := range all {
+				have[e.Key()] = e
+			}
+		}
+		return have[key]
 	}
-	return func(e *cluster.Endpoint) *cluster.Endpoint { return have[e.Key()] }
 }
 
 // Lookup finds a service. nil: not known. A nil table knows none. It does not allocate.
@@ -78,6 +114,13 @@ func (t *Table) Lookup(service []byte) *cluster.Cluster {
 		return nil
 	}
 	return t.services[string(service)]
+}
+
+func (t *Table) service(name string) *cluster.Cluster {
+	if t == nil {
+		return nil
+	}
+	return t.services[name]
 }
 
 // Names returns the services, sorted.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"regexp"
+	"runtime"
 	"strconv"
 	"strings"
 	"time"
@@ -69,7 +70,7 @@ func (p *parser) parse(data []byte) document {
 		p.out.add(p.file, 0, "", "has some %d items; the bound is %d", items, maxItems)
 		return doc
 	}
-	dec := yaml.NewDecoder(bytes.NewReader(data))
+	dec := yaml.NewDecoder(givingWay{bytes.NewReader(data)})
 	var root, more yaml.Node
 	if err := dec.Decode(&root); err != nil && !errors.Is(err, io.EOF) {
 		p.syntax(err)
@@ -91,6 +92,15 @@ func (p *parser) parse(data []byte) document {
 		{"remotes", func(a at) { p.remotes(a, &doc) }},
 	})
 	return doc
+}
+
+// givingWay is a reader for long work on what it reads: at each read (the YAML library's are of 512 bytes) it lets others
+// have the CPU. An event loop that needs one would otherwise wait until the scheduler takes it away, up to 10 ms.
+type givingWay struct{ r io.Reader }
+
+func (g givingWay) Read(b []byte) (int, error) {
+	runtime.Gosched()
+	return g.r.Read(b)
 }
 
 func (p *parser) syntax(err error) {
@@ -175,7 +185,10 @@ func (p *parser) framing(into *string) func(at) {
 func (p *parser) endpoints(a at) []registry.Endpoint {
 	var out []registry.Endpoint
 	lines := make(map[string]int)
-	p.list(a, "a list of endpoints, like [127.0.0.1:9090], or [] for none", func(_ int, v at) {
+	p.list(a, "a list of endpoints, like [127.0.0.1:9090], or [] for none", func(i int, v at) {
+		if i%16 == 0 {
+			runtime.Gosched() // as givingWay
+		}
 		if p.room.endpoints == 0 {
 			if !p.room.full {
 				p.room.full = true

@@ -19,10 +19,10 @@ const (
 )
 
 // during runs f while there is load on a path, once connections and buffers have been made.
-func (r *rig) during(p path, duration time.Duration, f func() error) error {
+func (r *rig) during(ctx context.Context, p path, duration time.Duration, f func() error) error {
 	ended := make(chan error, 1)
 	go func() {
-		_, err := r.load(p, duration)
+		_, err := r.load(ctx, p, duration)
 		ended <- err
 	}()
 	time.Sleep(2 * warmup)
@@ -37,7 +37,7 @@ func (r *rig) allocations(ctx context.Context, p path) (float64, error) {
 		return 0, err
 	}
 	var busy, calls float64
-	err = r.during(p, 1700*time.Millisecond, func() (err error) {
+	err = r.during(ctx, p, 1500*time.Millisecond, func() (err error) {
 		busy, calls, err = r.mallocs(ctx, time.Second)
 		return err
 	})
@@ -79,7 +79,7 @@ func (r *rig) profiles(ctx context.Context, dir string) error {
 		if p.mode == "" {
 			continue
 		}
-		err := r.during(p, 4*time.Second, func() error {
+		err := r.during(ctx, p, 4*time.Second, func() error {
 			b, err := prove.Get(ctx, r.bellhop.Admin, "/debug/pprof/profile?seconds=3")
 			if err != nil {
 				return err

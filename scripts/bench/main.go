@@ -4,8 +4,8 @@
 //	thriftperf load ─► haproxy ─────────────────────► thriftperf serve     rounds in turn, over tcp and over unix
 //	                └► bellhop (multiplexed, exclusive) ─┘                 sockets on both sides
 //
-// The last line is the ratios as key=value. The exit code tells whether a measurement could be made, not whether a
-// target was met; --strict makes it tell both.
+// The last line is the ratios as key=value: tcp64, unix64, excl64, tcp1. The exit code tells whether a measurement could
+// be made, not whether a target was met; --strict makes it tell both.
 package main
 
 import (
@@ -18,6 +18,9 @@ import (
 	"path/filepath"
 	"syscall"
 	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 type options struct {
@@ -25,15 +28,19 @@ type options struct {
 	duration time.Duration
 	raw      string
 	profile  string
+	flames   string
+	page     string
 	strict   bool
 }
 
 func main() {
 	o := options{}
-	flag.IntVar(&o.rounds, "rounds", 3, "rounds, each of which measures every path once")
-	flag.DurationVar(&o.duration, "duration", 1800*time.Millisecond, "of one measurement")
+	flag.IntVar(&o.rounds, "rounds", 7, "rounds, each of which measures every path once")
+	flag.DurationVar(&o.duration, "duration", 640*time.Millisecond, "of one measurement")
 	flag.StringVar(&o.raw, "raw", "docs/bench/raw", "folder for the raw results")
 	flag.StringVar(&o.profile, "profile", "", "folder for a CPU profile of bellhop on each path, taken in an extra round")
+	flag.StringVar(&o.page, "page", "", "folder of the page whose table of targets gets the values, such as docs/bench; empty: none")
+	flag.StringVar(&o.flames, "flames", "", "only record profiles with perf: flame graphs and profile.md in this folder")
 	flag.BoolVar(&o.strict, "strict", false, "exit with 1 when a target was not met")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
@@ -55,10 +62,13 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if o.flames != "" {
+		return 0, rig.flames(ctx, o.flames)
+	}
 	var all []result
 	for round := range o.rounds {
 		for _, p := range rig.paths {
-			r, err := rig.measure(p, o.duration)
+			r, err := rig.measure(ctx, p, o.duration)
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", p.name, err)
 			}
@@ -68,7 +78,7 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	}
 	allocs := map[string]float64{}
 	for _, p := range rig.paths {
-		if p.mode == "" || p.network != "tcp" {
+		if p.mode == "" || p.network != "tcp" || p.callers != many {
 			continue
 		}
 		if allocs[p.mode], err = rig.allocations(ctx, p); err != nil {
@@ -83,7 +93,12 @@ func run(ctx context.Context, o options) (missed int, err error) {
 	if err := save(o.raw, all, allocs); err != nil {
 		return 0, err
 	}
-	return report(os.Stdout, rig.paths, all, allocs, time.Since(begun)), nil
+	if missed, err = report(os.Stdout, rig.paths, all, allocs, time.Since(begun)); err != nil || o.page == "" {
+		return missed, err
+	}
+	return missed, targets.Save(o.page, "quick", targets.File{
+		Begun: begun.UTC().Truncate(time.Second), Machine: prove.Machine(), Bellhop: prove.Version(ctx, "bin/bellhop"), Values: values(all, allocs),
+	})
 }
 
 // save keeps every measurement as it was made.

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
@@ -17,17 +15,40 @@ import (
 
 // The load of every measurement.
 const (
-	callers = 64
-	size    = 128 // bytes of the echoed string
-	warmup  = 300 * time.Millisecond
+	many   = 64  // callers of most paths; what one multiplexed connection may carry
+	size   = 128 // bytes of the echoed string
+	warmup = 200 * time.Millisecond
 )
 
 // path is one way from the load to the server.
 type path struct {
 	name, network string
+	proxy         string // haproxy, bellhop-mux, bellhop-excl: those of one network share a listener
 	mode          string // bellhop's; empty: HAProxy
+	callers       int
 	target        string // where the load goes, as thriftperf writes it
 	pid           int    // of the proxy
+}
+
+// place names the listener of a path.
+func (p *path) place() string { return p.proxy + "-" + p.network }
+
+// allPaths lists them in the order in which they are measured. One caller gets an exclusive service: that is the default
+// of plain Thrift, and it has one call in flight either way.
+func allPaths() (all []path) {
+	for _, p := range []path{
+		{network: "tcp", proxy: "haproxy", callers: many},
+		{network: "tcp", proxy: "bellhop-mux", mode: "multiplexed", callers: many},
+		{network: "tcp", proxy: "bellhop-excl", mode: "exclusive", callers: many},
+		{network: "unix", proxy: "haproxy", callers: many},
+		{network: "unix", proxy: "bellhop-mux", mode: "multiplexed", callers: many},
+		{network: "tcp", proxy: "haproxy", callers: 1},
+		{network: "tcp", proxy: "bellhop-excl", mode: "exclusive", callers: 1},
+	} {
+		p.name = fmt.Sprintf("%s%d", p.place(), p.callers)
+		all = append(all, p)
+	}
+	return all
 }
 
 // rig is everything that runs.
@@ -64,7 +85,7 @@ func newRig(ctx context.Context) (*rig, error) {
 	}
 	for i := range r.paths {
 		p := &r.paths[i]
-		p.target = p.network + ":" + places[p.name]
+		p.target = p.network + ":" + places[p.place()]
 		p.pid = r.haproxy.PID()
 		if p.mode != "" {
 			p.pid = r.bellhop.Process.PID()
@@ -106,22 +127,23 @@ func (r *rig) startServer() (map[string]string, error) {
 	}
 }
 
-// choosePlaces gives every path an address, by the path's name.
+// choosePlaces gives every path the address of its listener, by the listener's name.
 func (r *rig) choosePlaces() (map[string]string, error) {
 	places := map[string]string{}
-	for _, network := range []string{"tcp", "unix"} {
-		for _, p := range []path{{name: "haproxy"}, {name: "bellhop-mux", mode: "multiplexed"}, {name: "bellhop-excl", mode: "exclusive"}} {
-			p.name, p.network = p.name+"-"+network, network
-			r.paths = append(r.paths, p)
-			addr := filepath.Join(r.dir, p.name+".sock")
-			if network == "tcp" {
-				var err error
-				if addr, err = prove.FreePort(); err != nil {
-					return nil, err
-				}
-			}
-			places[p.name] = addr
+	r.paths = allPaths()
+	for i := range r.paths {
+		p := &r.paths[i]
+		if places[p.place()] != "" {
+			continue
 		}
+		addr := filepath.Join(r.dir, p.place()+".sock")
+		if p.network == "tcp" {
+			var err error
+			if addr, err = prove.FreePort(); err != nil {
+				return nil, err
+			}
+		}
+		places[p.place()] = addr
 	}
 	return places, nil
 }
@@ -161,18 +183,21 @@ func (r *rig) startHAProxy(ctx context.Context, places, servers map[string]strin
 // behind HAProxy. One multiplexed connection may carry as many calls as there are callers.
 func (r *rig) startBellhop(ctx context.Context, places, servers map[string]string) error {
 	var listeners, services strings.Builder
+	done := map[string]bool{}
 	for _, p := range r.paths {
-		if p.mode == "" {
+		name := p.place()
+		if p.mode == "" || done[name] {
 			continue
 		}
-		fmt.Fprintf(&listeners, "  - {name: %s, net: %s, addr: %q, service: %s}\n", p.name, p.network, places[p.name], p.name)
+		done[name] = true
+		fmt.Fprintf(&listeners, "  - {name: %s, net: %s, addr: %q, service: %s}\n", name, p.network, places[name], name)
 		addr := servers[p.network]
 		if p.network == "unix" {
 			addr = "unix:" + addr
 		}
-		fmt.Fprintf(&services, "  %s: {framing: framed-binary, mode: %s, endpoints: [%q]", p.name, p.mode, addr)
+		fmt.Fprintf(&services, "  %s: {framing: framed-binary, mode: %s, endpoints: [%q]", name, p.mode, addr)
 		if p.mode == "multiplexed" {
-			fmt.Fprintf(&services, ", depth: %d", callers)
+			fmt.Fprintf(&services, ", depth: %d", many)
 		}
 		services.WriteString("}\n")
 	}
@@ -199,50 +224,20 @@ type result struct {
 	P99            int64   `json:"p99_us"`
 }
 
-// measured is what is used of thriftperf's JSON.
-type measured struct {
-	Calls          int64
-	CallsPerSecond float64                  `json:"calls_per_second"`
-	LatencyUS      struct{ P50, P99 int64 } `json:"latency_us"`
-	CPU            struct {
-		US float64 `json:"us_per_call"`
-	}
-	Processes []struct {
-		US    float64 `json:"us_per_call"`
-		Cores float64
-	}
-}
-
 // load runs thriftperf on a path.
-func (r *rig) load(p path, duration time.Duration) (*measured, error) {
-	cmd := exec.Command("bin/thriftperf", "load", "--json", "--target", p.target, "--connections", strconv.Itoa(callers),
+func (r *rig) load(ctx context.Context, p path, duration time.Duration) (*prove.Measured, error) {
+	return prove.Load(ctx, duration+10*time.Second, "--target", p.target, "--connections", strconv.Itoa(p.callers),
 		"--size", strconv.Itoa(size), "--warmup", warmup.String(), "--duration", duration.String(),
 		"--cpu-of", fmt.Sprintf("%d,%d", p.pid, r.server.PID()))
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			err = fmt.Errorf("%w: %s", err, strings.TrimSpace(string(exit.Stderr)))
-		}
-		return nil, err
-	}
-	var m measured
-	if err := json.Unmarshal(out, &m); err != nil {
-		return nil, err
-	}
-	if len(m.Processes) != 2 || m.Calls == 0 {
-		return nil, fmt.Errorf("thriftperf measured nothing: %s", out)
-	}
-	return &m, nil
 }
 
-func (r *rig) measure(p path, duration time.Duration) (result, error) {
-	m, err := r.load(p, duration)
+func (r *rig) measure(ctx context.Context, p path, duration time.Duration) (result, error) {
+	m, err := r.load(ctx, p, duration)
 	if err != nil {
 		return result{}, err
 	}
 	return result{
 		Path: p.name, ProxyUS: m.Processes[0].US, ProxyCores: m.Processes[0].Cores, ServerUS: m.Processes[1].US,
-		GeneratorUS: m.CPU.US, CallsPerSecond: m.CallsPerSecond, P50: m.LatencyUS.P50, P99: m.LatencyUS.P99,
+		GeneratorUS: m.CPU.US, CallsPerSecond: m.CallsPerSecond, P50: m.Latency.P50, P99: m.Latency.P99,
 	}, nil
 }

@@ -1,17 +1,20 @@
-// Command prove-memory measures what `bellhop local` takes when nothing happens: at rest, and with 10,000 callers that
-// are connected and silent. It must never ask the proxy to collect its garbage or to return memory: nobody does that in
-// production.
+// Command prove-memory measures what `bellhop local` takes when nothing happens and when large frames pass: at rest, with
+// 10,000 callers that are connected and silent, with a registry of 20,000 endpoints, and with callers that exchange 64 MB
+// frames. It must never ask the proxy to collect its garbage or to return memory: nobody does that in production.
 //
 //	start ─5 s─► RssAnon        10,000 × (connect, one call) ─5 s─► (VmRSS − VmRSS before) / 10,000
+//	start with 2,000 services ─5 s─► RssAnon ─20 s─► CPU
+//	8 callers × 64 MB calls and replies, the callers slow, then the servers ─► VmHWM
 //
 // Each caller makes one call before it falls silent, because a connection that never says anything is closed by
-// timeouts.detect.
+// timeouts.detect. The targets are those of scripts/bench/targets.
 package main
 
 import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -21,35 +24,74 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 const (
-	callers   = 10_000
-	settle    = 5 * time.Second
-	idleMax   = 15 << 20 // bytes
-	perCaller = 3 << 10  // bytes
+	callers = 10_000
+	settle  = 5 * time.Second
+	idleMax = 15 << 20 // bytes
 )
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	table := prove.NewTable("prove-memory")
-	if err := run(ctx, table); err != nil {
-		fmt.Fprintln(os.Stderr, "prove-memory:", err)
-		table.Add("the proof ran to its end", "yes", "no", false)
-	}
-	os.Exit(table.Finish(os.Stdout))
+// proof collects figures: for the printed table, and those that have a target in the catalogue for the page.
+type proof struct {
+	table  *prove.Table
+	values map[string][]float64
 }
 
-func run(ctx context.Context, table *prove.Table) error {
-	ctx, cancel := context.WithTimeout(ctx, 2*time.Minute)
+// judge adds a figure that the catalogue has a target for.
+func (p *proof) judge(key string, value float64) error {
+	v, err := targets.Judge(key, []float64{value})
+	if err != nil {
+		return err
+	}
+	p.values[key] = v.Values
+	p.table.Add(v.Figure, v.Aim(), v.Measured(), v.Met)
+	return nil
+}
+
+func main() {
+	page := flag.String("page", "", "folder of the page whose table of targets gets the values, such as docs/bench; empty: none")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	begun := time.Now()
+	p := &proof{table: prove.NewTable("prove-memory"), values: map[string][]float64{}}
+	err := run(ctx, p)
+	if err == nil && *page != "" {
+		err = targets.Save(*page, "memory", targets.File{
+			Begun: begun.UTC().Truncate(time.Second), Machine: prove.Machine(), Bellhop: prove.Version(ctx, "bin/bellhop"), Values: p.values,
+		})
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "prove-memory:", err)
+		p.table.Add("the proof ran to its end", "yes", "no", false)
+	}
+	os.Exit(p.table.Finish(os.Stdout))
+}
+
+func run(ctx context.Context, p *proof) error {
+	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
 	defer cancel()
 	dir, err := os.MkdirTemp("", "prove-memory-")
 	if err != nil {
 		return err
 	}
 	defer func() { _ = os.RemoveAll(dir) }()
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, *proof, string) error
+	}{{"callers", idleCallers}, {"registry", largeRegistry}, {"frames", largeFrames}} {
+		if err := part.run(ctx, p, dir); err != nil {
+			return fmt.Errorf("%s: %w", part.name, err)
+		}
+	}
+	return nil
+}
+
+// idleCallers measures a proxy at rest and with callers that are silent, over both kinds of socket.
+func idleCallers(ctx context.Context, p *proof, dir string) error {
 	socket := filepath.Join(dir, "server.sock")
 	server, err := prove.Start(dir, "server", "bin/thriftperf", "serve", "--listen", "unix:"+socket, "--framing", "framed-binary")
 	if err != nil {
@@ -64,16 +106,16 @@ func run(ctx context.Context, table *prove.Table) error {
 	if err != nil {
 		return err
 	}
-	for _, p := range []struct{ network, addr string }{{"unix", calls}, {"tcp", port}} {
-		if err := measure(ctx, table, dir, socket, p.network, p.addr); err != nil {
-			return fmt.Errorf("%s: %w", p.network, err)
+	for _, l := range []struct{ network, addr string }{{"unix", calls}, {"tcp", port}} {
+		if err := measure(ctx, p, dir, socket, l.network, l.addr); err != nil {
+			return fmt.Errorf("%s: %w", l.network, err)
 		}
 	}
 	return nil
 }
 
 // measure starts a proxy with a listener on that network, and measures it at rest and with callers.
-func measure(ctx context.Context, table *prove.Table, dir, server, network, addr string) error {
+func measure(ctx context.Context, p *proof, dir, server, network, addr string) error {
 	b := &prove.Bellhop{
 		Dir:      filepath.Join(dir, network),
 		Config:   fmt.Sprintf("listeners:\n  - {net: unix, addr: call.sock}\n  - {net: %s, addr: %q, service: Echo}\n", network, addr),
@@ -87,8 +129,8 @@ func measure(ctx context.Context, table *prove.Table, dir, server, network, addr
 	if err != nil {
 		return err
 	}
-	table.Add("RssAnon at rest, "+network, "≤ 15 MiB", fmt.Sprintf("%.1f MiB", mib(before.Anon)), before.Anon <= idleMax)
-	table.Note("VmRSS at rest, "+network, fmt.Sprintf("%.1f MiB", mib(before.RSS)))
+	p.table.Add("RssAnon at rest, "+network, "≤ 15 MiB", fmt.Sprintf("%.1f MiB", mib(before.Anon)), before.Anon <= idleMax)
+	p.table.Note("VmRSS at rest, "+network, fmt.Sprintf("%.1f MiB", mib(before.RSS)))
 	conns, err := connect(ctx, network, addr, callers)
 	defer func() {
 		for _, c := range conns {
@@ -105,9 +147,7 @@ func measure(ctx context.Context, table *prove.Table, dir, server, network, addr
 	if err := answersAll(conns); err != nil { // else fewer connections were measured than were made
 		return err
 	}
-	each := (after.RSS - before.RSS) / callers
-	table.Add(fmt.Sprintf("per idle connection, %d over %s", callers, network), "≤ 3072 bytes", fmt.Sprintf("%d bytes", each), each <= perCaller)
-	return nil
+	return p.judge("conn-"+network, float64(after.RSS-before.RSS)/callers)
 }
 
 func mib(n int64) float64 { return float64(n) / (1 << 20) }

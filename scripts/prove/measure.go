@@ -41,6 +41,21 @@ func ReadMemory(pid int) (Memory, error) {
 	return m, nil
 }
 
+// PeakRSS reads the greatest resident set that a process ever had, in bytes.
+func PeakRSS(pid int) (int64, error) {
+	b, err := os.ReadFile("/proc/" + strconv.Itoa(pid) + "/status")
+	if err != nil {
+		return 0, err
+	}
+	for line := range strings.Lines(string(b)) {
+		if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
+			kB, err := strconv.ParseInt(f[1], 10, 64)
+			return kB << 10, err
+		}
+	}
+	return 0, fmt.Errorf("/proc/%d/status names no VmHWM", pid)
+}
+
 // Metrics are samples of a Prometheus text page; the labels are part of the name as they are printed.
 type Metrics map[string]float64
 

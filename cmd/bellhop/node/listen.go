@@ -231,14 +231,15 @@ func newIdentify(id *identity.Identifier, log *slog.Logger) func(net.Conn) (prox
 			}
 			return proxy.Identity{Source: s.Key, Workload: s.Workload}, nil
 		}
-		ap, err := netip.ParseAddrPort(c.RemoteAddr().String())
-		if err != nil {
-			return proxy.Identity{}, fmt.Errorf("the peer's address %s can't be read", c.RemoteAddr())
+		tcp, ok := c.RemoteAddr().(*net.TCPAddr)
+		if !ok { // nil when the peer has reset it already
+			return proxy.Identity{}, fmt.Errorf("the peer's address %v can't be read", c.RemoteAddr())
 		}
-		if !id.Allowed(ap.Addr()) {
-			return proxy.Identity{}, fmt.Errorf("%s is neither this node nor in allow_cidrs", ap.Addr())
+		addr := tcp.AddrPort().Addr()
+		if !id.Allowed(addr) {
+			return proxy.Identity{}, fmt.Errorf("%s is neither this node nor in allow_cidrs", addr)
 		}
-		s := id.FromTCP(ap.Addr())
+		s := id.FromTCP(addr)
 		return proxy.Identity{Source: s.Key, Workload: s.Workload}, nil
 	}
 }

@@ -170,9 +170,14 @@ type conn struct {
 
 type addr string
 
-func (addr) Network() string        { return "tcp" }
-func (a addr) String() string       { return string(a) }
-func (c conn) RemoteAddr() net.Addr { return addr(c.from) }
+func (addr) Network() string  { return "tcp" }
+func (a addr) String() string { return string(a) }
+func (c conn) RemoteAddr() net.Addr {
+	if ap, err := netip.ParseAddrPort(c.from); err == nil {
+		return net.TCPAddrFromAddrPort(ap)
+	}
+	return addr(c.from)
+}
 
 // TestIdentify: TCP callers are let in from this node and from what the operator allows.
 func TestIdentify(t *testing.T) {

@@ -66,8 +66,7 @@ func CheckService(s *registry.Service) error {
 	if s.Name == selftestService || s.Name == remote.Service {
 		return fmt.Errorf("the name %s is this proxy's own; give the service another", s.Name)
 	}
-	_, err := cluster.New(s, 1, cluster.Locality{}, cluster.Defaults{}, func(*cluster.Endpoint) *cluster.Endpoint { return nil })
-	return err
+	return cluster.Check(s)
 }
 
 // compile makes a table of a snapshot, with our own service in it.

@@ -3,6 +3,7 @@ package main
 import (
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -54,10 +55,10 @@ func made() outcome {
 func TestRows(t *testing.T) {
 	all := made()
 	for peer, want := range map[string]string{
-		"direct":       "– | – | – | – | 50000 | generator-bound: 0.99 cores | (10) | (100) | (900) | –",
-		"haproxy":      "10.00 | 10.00–20.00 | 1.00 | 100000 | 50000 | proxy: 0.95 cores | 0 | 50 | 0 | 15.0",
-		"bellhop-mux":  "5.00 | 5.00–10.00 | 0.50 | 200000 | 50000 | generator-bound: 0.96 cores | 0 | 30 | 0 | 15.0",
-		"bellhop-excl": "12.00 | 12.00–24.00 | 1.20 | 83333 | 50000 | proxy: 0.95 cores | not kept | not kept | not kept | 15.0",
+		"direct":       "– | – | – | – | 50000 | generator-bound: 0.99 cores; generator and server 19.8 µs a call | (10) | (100) | (900) | –",
+		"haproxy":      "10.00 | 10.00–20.00 | 1.00 | 100000 | 50000 | proxy: 0.95 cores; generator and server 10.0 µs a call | 0 | 50 | 0 | 15.0",
+		"bellhop-mux":  "5.00 | 5.00–10.00 | 0.50 | 200000 | 50000 | generator-bound: 0.96 cores; generator and server 19.2 µs a call | 0 | 30 | 0 | 15.0",
+		"bellhop-excl": "12.00 | 12.00–24.00 | 1.20 | 83333 | 50000 | proxy: 0.95 cores; generator and server 10.0 µs a call | not kept | not kept | not kept | 15.0",
 		"nginx":        "could not be had on this machine | – | – | – | – | – | – | – | – | –",
 		"envoy":        "failed: calls failed:  lost / 3 | – | – | – | – | – | – | – | – | –",
 	} {
@@ -78,7 +79,7 @@ func TestPublish(t *testing.T) {
 	if err := publish(dir, axes, made()); err == nil {
 		t.Error("a page that is not there was written")
 	}
-	if err := os.WriteFile(page, []byte("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n"), 0o600); err != nil {
+	if err := os.WriteFile(page, []byte("before\n"+beginMark+"\nold\n"+endMark+"\nafter\n<!-- targets:begin -->\n<!-- targets:end -->\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	if err := publish(dir, axes, made()); err != nil {
@@ -86,7 +87,7 @@ func TestPublish(t *testing.T) {
 	}
 	b, err := os.ReadFile(page)
 	text := string(b)
-	if err != nil || !strings.HasPrefix(text, "before\n"+beginMark) || !strings.HasSuffix(text, endMark+"\nafter\n") || strings.Contains(text, "old") {
+	if err != nil || !strings.HasPrefix(text, "before\n"+beginMark) || !strings.Contains(text, endMark+"\nafter\n") || strings.Contains(text, "old") {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	for _, rest := range strings.Split(text, "](")[1:] {
@@ -97,5 +98,29 @@ func TestPublish(t *testing.T) {
 	}
 	if _, err := between("no marks", "x"); err == nil {
 		t.Error("a page without marks was taken")
+	}
+}
+
+// TestTargets: what has a target is computed from the samples, and what was not measured says why.
+func TestTargets(t *testing.T) {
+	all := made()
+	for round := range 3 {
+		p := judgedPoints()[2]
+		all.Samples = append(all.Samples, sample{Peer: "haproxy", Point: p, Round: round + 1, CallsPerSecond: 100},
+			sample{Peer: "bellhop-excl", Point: p, Round: round + 1, CallsPerSecond: 110 + float64(round)})
+	}
+	f := targetsOf(all)
+	for key, want := range map[string][]float64{"p99-mux": {0.6}, "p99-excl": {0.6}, "percall-unix": {1.1, 1.11, 1.12}} {
+		if got := f.Values[key]; !slices.Equal(got, want) {
+			t.Errorf("%s: %v, want %v", key, got, want)
+		}
+	}
+	for _, key := range []string{"envoy-excl", "envoy-mux", "percall-tcp"} {
+		if f.Absent[key] == "" {
+			t.Errorf("%s: %v, want a reason why there is none", key, f.Values[key])
+		}
+	}
+	if roundsAt(base, 3) != judgedRounds || roundsAt(with(func(p *point) { p.Workers = 2 }), 3) != 3 {
+		t.Error("the points of the targets have as few rounds as the others")
 	}
 }

@@ -100,13 +100,14 @@ func measurePoint(ctx context.Context, p point, o options, note func(string)) ([
 		return nil, nil, err
 	}
 	var all []sample
+	n := roundsAt(p, o.rounds)
 	rounds := func(rate float64, what string) error {
-		for round := range o.rounds {
+		for round := range n {
 			for _, x := range r.runners {
 				if err := ctx.Err(); err != nil {
 					return err
 				}
-				note(fmt.Sprintf("%s, %s, round %d of %d: %s", p, what, round+1, o.rounds, x.name))
+				note(fmt.Sprintf("%s, %s, round %d of %d: %s", p, what, round+1, n, x.name))
 				s := r.measure(ctx, x, p, rate, o.duration)
 				s.Round = round + 1
 				all = append(all, s)
@@ -156,7 +157,11 @@ func spanOf(v []float64) span {
 
 // against returns figure(peer) op figure(other) within each round, over the rounds in which both were measured.
 func against(a, b []sample, f func(a, b sample) float64) span {
-	var v []float64
+	return spanOf(ratios(a, b, f))
+}
+
+// ratios are f's values by round.
+func ratios(a, b []sample, f func(a, b sample) float64) (v []float64) {
 	for _, x := range a {
 		for _, y := range b {
 			if x.Round == y.Round {
@@ -164,5 +169,5 @@ func against(a, b []sample, f func(a, b sample) float64) span {
 			}
 		}
 	}
-	return spanOf(v)
+	return v
 }

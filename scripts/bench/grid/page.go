@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/bellhop-mesh/bellhop/scripts/bench/plot"
+	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 )
 
 // The page is regenerated between these lines only.
@@ -39,7 +40,10 @@ func publish(dir string, axes []axis, all outcome) error {
 			}
 		}
 	}
-	return os.WriteFile(file, []byte(text), 0o644)
+	if err := os.WriteFile(file, []byte(text), 0o644); err != nil {
+		return err
+	}
+	return targets.Save(dir, "grid", targetsOf(all))
 }
 
 // between puts text between the marks of a page.
@@ -100,8 +104,8 @@ func charts(a axis, all []sample) map[string]*plot.Chart {
 func section(axes []axis, all outcome) string {
 	var b strings.Builder
 	m := all.Machine
-	fmt.Fprintf(&b, "%s: %d cores (%s), Linux %s, %s. %d rounds of %.1f s a measurement, %d measurements in %.0f minutes. %s\n\n",
-		all.Begun.Format("2006-01-02"), m.Cores, m.CPU, m.Kernel, m.Go, all.Rounds, all.Seconds, len(all.Samples), all.Took/60, all.Note)
+	fmt.Fprintf(&b, "%s: %d cores (%s), Linux %s, %s. %d rounds (%d at the points of the targets) of %.1f s a measurement, %d measurements in %.0f minutes. %s\n\n",
+		all.Begun.Format("2006-01-02"), m.Cores, m.CPU, m.Kernel, m.Go, all.Rounds, max(all.Rounds, judgedRounds), all.Seconds, len(all.Samples), all.Took/60, all.Note)
 	b.WriteString("Versions: ")
 	for i, name := range slices.Sorted(maps.Keys(m.Versions)) {
 		if i > 0 {

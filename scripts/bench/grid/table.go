@@ -57,9 +57,21 @@ func row(peer string, p point, all outcome) []string {
 	return cells
 }
 
-// bound tells what kept the rate from being higher: whoever uses nine tenths of a core first. A generator or a server
-// that burns more than the proxy is named too: the proxy could have done more.
+// bound is busiest, and what the load itself took where that was much.
 func bound(closed []sample) string {
+	word := busiest(closed)
+	if us := spread(closed, func(s sample) float64 { return 1e6 * (s.LoadCores + s.ServerCores) / max(s.CallsPerSecond, 1) }).Mid; us > loadMost {
+		word += fmt.Sprintf("; generator and server %.1f µs a call", us)
+	}
+	return word
+}
+
+// loadMost is what generator and server should take together for a call, in µs; more is said.
+const loadMost = 8
+
+// busiest tells what kept the rate from being higher: whoever uses nine tenths of a core first. A generator or a server
+// that burns more than the proxy is named too: the proxy could have done more.
+func busiest(closed []sample) string {
 	cores := func(f func(sample) float64) float64 { return spread(closed, f).Mid }
 	proxy := cores(func(s sample) float64 { return s.ProxyCores })
 	load := cores(func(s sample) float64 { return s.LoadCores })

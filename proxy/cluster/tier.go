@@ -1,0 +1,105 @@
+package cluster
+
+import (
+	"math/rand/v2"
+	"sort"
+)
+
+// tier is endpoints that are equally near, with what makes a choice by weight cost the same however many they are.
+// Immutable.
+//
+//	all    e0  e1    e2
+//	upTo   100 300   350        a number in [0, 350) names an endpoint; nil when all weights are the same
+type tier struct {
+	all    []*Endpoint
+	upTo   []int
+	stride uint64 // has no divisor in common with the number of places
+}
+
+func newTier(all []*Endpoint) tier {
+	t := tier{all: all}
+	for _, e := range all {
+		if e.Weight != all[0].Weight {
+			t.weigh()
+			break
+		}
+	}
+	return t
+}
+
+func (t *tier) weigh() {
+	t.upTo = make([]int, len(t.all))
+	sum := 0
+	for i, e := range t.all {
+		sum += e.Weight
+		t.upTo[i] = sum
+	}
+	// The golden section spreads the turns of a heavy endpoint as evenly as they can be.
+	t.stride = uint64(float64(sum) * 0.6180339887498949)
+	for t.stride < 1 || divisor(t.stride, uint64(sum)) > 1 {
+		t.stride++
+	}
+}
+
+func divisor(a, b uint64) uint64 {
+	for b != 0 {
+		a, b = b, a%b
+	}
+	return a
+}
+
+// at is the endpoint at a place below places.
+func (t *tier) at(place int) *Endpoint {
+	if t.upTo == nil {
+		return t.all[place]
+	}
+	return t.all[sort.Search(len(t.upTo), func(i int) bool { return t.upTo[i] > place })]
+}
+
+func (t *tier) places() int {
+	if t.upTo == nil {
+		return len(t.all)
+	}
+	return t.upTo[len(t.upTo)-1]
+}
+
+// turn is the endpoint of a turn. In as many turns as there are places each endpoint has its weight of them exactly, or
+// one turn each where all weights are the same.
+func (t *tier) turn(n uint32) *Endpoint {
+	if t.upTo == nil {
+		return t.all[int(n%uint32(len(t.all)))]
+	}
+	return t.at(int(uint64(n) * t.stride % uint64(t.places())))
+}
+
+// random draws one of the usable endpoints by weight; nil when there is none.
+func (t *tier) random(worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+	for range maxDraws {
+		if e := t.at(rnd.IntN(t.places())); usable(e, worker, now, tried) {
+			return e
+		}
+	}
+	return t.counted(worker, now, rnd.Uint64(), tried)
+}
+
+// counted counts the usable endpoints and takes the one that the number falls to, by weight.
+func (t *tier) counted(worker int, now int64, number uint64, tried []*Endpoint) *Endpoint {
+	total := 0
+	for _, e := range t.all {
+		if usable(e, worker, now, tried) {
+			total += e.Weight
+		}
+	}
+	if total == 0 {
+		return nil
+	}
+	at := int(number % uint64(total))
+	for _, e := range t.all {
+		if usable(e, worker, now, tried) {
+			if at -= e.Weight; at < 0 {
+				return e
+			}
+		}
+	}
+	return nil
+}
