@@ -130,15 +130,11 @@ func (x *runner) pids() []int {
 	return all
 }
 
-// peakRSS adds up the high-water marks of a proxy's processes, in bytes.
+// peakRSS adds up the high-water marks of a proxy's processes, in bytes; one that has ended has none.
 func (x *runner) peakRSS() (sum int64) {
 	for _, pid := range x.pids() {
-		b, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-		for line := range strings.Lines(string(b)) {
-			if f := strings.Fields(line); len(f) > 1 && f[0] == "VmHWM:" {
-				kB, _ := strconv.ParseInt(f[1], 10, 64)
-				sum += kB << 10
-			}
+		if n, err := prove.PeakRSS(pid); err == nil {
+			sum += n
 		}
 	}
 	return sum
