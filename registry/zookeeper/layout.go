@@ -41,7 +41,8 @@ func (l Layout) Root() string {
 const (
 	maxData   = 64 << 10 // bytes of its data
 	maxLabels = 64
-	maxText   = 1024 // bytes of a name, an address or a label
+	maxText   = 1024 // bytes of a name or a label
+	maxAddr   = 512  // bytes of an address: a host name has at most 253 (RFC 1035)
 )
 
 // member is one instance as its node tells it.
@@ -110,6 +111,9 @@ func (l Layout) dataless() bool { return l == Dapeng }
 // check brings the address into its one spelling and judges everything else.
 func (m *member) check(r rules) error {
 	e := &m.endpoint
+	if len(e.Addr) > maxAddr { // what is wrong with it would be told with all its bytes
+		return fmt.Errorf("its address has %d bytes; write at most %d", len(e.Addr), maxAddr)
+	}
 	addr, err := registry.CanonicalAddr(e.Addr)
 	if err != nil {
 		return fmt.Errorf("its address %q %w", clip(e.Addr), err)
