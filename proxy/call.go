@@ -144,9 +144,11 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	total := w.p.inFlight.Add(1)
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
-	w.charge(c, int64(min(c.size, w.p.cfg.Limits.Window)))
-	if m.Rest > 0 {
+	if m.Rest > 0 { // no more of it is ever held
 		c.upload, d.upload.c = d.upload, c
+		w.charge(c, int64(min(c.size, w.p.cfg.Limits.Window)))
+	} else {
+		w.charge(c, int64(c.size))
 	}
 	c.stats = w.stats.method(c.cluster, m.Method)
 	d.handoffKeys(c, m)
