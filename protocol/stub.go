@@ -64,12 +64,13 @@ func IsTail(b []byte, f Framing) bool {
 func Open(dst []byte, base, size int, f Framing) ([]byte, error) {
 	length := len(dst) - base - 4 - 1 + size
 	if length > HardMaxFrame {
-		return dst[:base], errFrameSize
+		return dst[:base], ErrFrameSize
 	}
 	binary.BigEndian.PutUint32(dst[base:], uint32(length))
 	return dst[:len(dst)-1-f.Tail()], nil
 }
 
-var errFrameSize = &Error{
-	Code: CodeTooLarge, Reason: "too_large", Offset: -1, Detail: "the frame would be longer than a four-byte length may say",
+// ErrFrameSize says that a frame that is to be written would be longer than HardMaxFrame.
+var ErrFrameSize = &Error{
+	Code: CodeTooLarge, Reason: "too_large", Offset: -1, Detail: "the frame would be longer than a four-byte Thrift length may say",
 }

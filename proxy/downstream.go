@@ -315,12 +315,17 @@ func (d *downstream) mustWait(m *protocol.Message) bool {
 	if d.l.Ordered {
 		return true
 	}
+	cl := d.lookup(m)
+	return cl != nil && cl.Ordered
+}
+
+// lookup finds the service that a message names, or else its listener.
+func (d *downstream) lookup(m *protocol.Message) *cluster.Cluster {
 	name := m.Service
 	if len(name) == 0 {
 		name = d.l.service
 	}
-	cl := d.w.table.Lookup(name)
-	return cl != nil && cl.Ordered
+	return d.w.table.Lookup(name)
 }
 
 // account charges the source for what is buffered here.

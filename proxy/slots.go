@@ -56,9 +56,8 @@ func (d *downstream) dismiss(c *call) {
 	d.unlink(c)
 	d.size -= int64(c.size)
 	c.d = nil
-	if d.blocked && !d.waiting && d.conn != nil {
-		d.waiting = true
-		d.w.ready = append(d.w.ready, d)
+	if d.blocked && d.conn != nil {
+		d.again()
 	}
 	if d.closing != "" {
 		d.closeIfDone()

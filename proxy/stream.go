@@ -88,11 +88,7 @@ func (d *downstream) beginUpload(begin []byte) (used int) {
 
 // opens reports whether every endpoint that the call may go to takes its body as it is.
 func (d *downstream) opens(m *protocol.Message) bool {
-	name := m.Service
-	if len(name) == 0 {
-		name = d.l.service
-	}
-	cl := d.w.table.Lookup(name)
+	cl := d.lookup(m)
 	return cl != nil && cl.Opens(m.Payload)
 }
 

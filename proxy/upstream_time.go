@@ -12,7 +12,7 @@ func (u *upstream) aged() bool {
 
 // stallAfter is how long a multiplexed connection with calls in flight may stay silent: max(2 deadlines, 3 s).
 func (u *upstream) stallAfter(c *call) int64 {
-	return max(int64(u.w.p.cfg.Timeouts.Stall), 2*(c.deadline-c.start))
+	return max(int64(u.w.p.cfg.Timeouts.Stall), 2*int64(c.allowed()))
 }
 
 // longestStall is stallAfter of the call that has the longest deadline.

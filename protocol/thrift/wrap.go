@@ -6,11 +6,6 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 )
 
-var errFrameSize = &protocol.Error{
-	Code: protocol.CodeTooLarge, Reason: "too_large", Offset: -1,
-	Detail: "the frame would be longer than a four-byte Thrift length may say",
-}
-
 // appendBody appends m's body in payload p.
 func appendBody(dst []byte, m *protocol.Message, p protocol.Payload, s *protocol.Scratch) ([]byte, error) {
 	switch {
@@ -74,7 +69,7 @@ func openFrame(dst []byte) []byte { return append(dst, 0, 0, 0, 0) }
 func closeFrame(dst []byte, base int) ([]byte, error) {
 	n := len(dst) - base - 4
 	if n > protocol.HardMaxFrame {
-		return dst[:base], errFrameSize
+		return dst[:base], protocol.ErrFrameSize
 	}
 	binary.BigEndian.PutUint32(dst[base:], uint32(n))
 	return dst, nil
