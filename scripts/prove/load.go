@@ -76,20 +76,28 @@ func Load(ctx context.Context, timeout time.Duration, args ...string) (*Measured
 
 // Machine says in a few words what figures were taken on.
 func Machine() string {
-	cpu := "unknown CPU"
+	return fmt.Sprintf("%d cores (%s), Linux %s, %s", runtime.NumCPU(), CPUModel(), Kernel(), runtime.Version())
+}
+
+// CPUModel is the name of the processor, or "unknown".
+func CPUModel() string {
 	b, _ := os.ReadFile("/proc/cpuinfo")
 	for line := range strings.Lines(string(b)) {
 		if name, value, ok := strings.Cut(line, ":"); ok && strings.TrimSpace(name) == "model name" {
-			cpu = strings.TrimSpace(value)
-			break
+			return strings.TrimSpace(value)
 		}
 	}
-	kernel := ""
+	return "unknown"
+}
+
+// Kernel is the kernel's release up to its first dash: the rest names a build.
+func Kernel() string {
 	var u unix.Utsname
-	if unix.Uname(&u) == nil {
-		kernel, _, _ = strings.Cut(unix.ByteSliceToString(u.Release[:]), "-") // the rest names a build, not a kernel
+	if unix.Uname(&u) != nil {
+		return ""
 	}
-	return fmt.Sprintf("%d cores (%s), Linux %s, %s", runtime.NumCPU(), cpu, kernel, runtime.Version())
+	release, _, _ := strings.Cut(unix.ByteSliceToString(u.Release[:]), "-")
+	return release
 }
 
 // Version is what a bellhop binary says it is; empty when it says nothing.

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 )
 
 func TestGrid(t *testing.T) {
@@ -68,6 +70,11 @@ func TestRows(t *testing.T) {
 	}
 }
 
+const (
+	beginMark = "<!-- bench:begin (written by make bench) -->"
+	endMark   = "<!-- bench:end -->"
+)
+
 // TestPublish: the page changes between its marks only, and everything that it shows is written.
 func TestPublish(t *testing.T) {
 	dir := t.TempDir()
@@ -96,7 +103,7 @@ func TestPublish(t *testing.T) {
 			t.Errorf("the page names %s: %v", name, err)
 		}
 	}
-	if _, err := between("no marks", "x"); err == nil {
+	if _, err := targets.Between("no marks", "bench", "x"); err == nil {
 		t.Error("a page without marks was taken")
 	}
 }

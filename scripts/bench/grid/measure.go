@@ -5,10 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"os/exec"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 )
 
 // sample is one measurement. Rate 0 is saturation (closed loop); otherwise calls start at that rate (open loop).
@@ -135,29 +136,17 @@ func of(all []sample, peer string, p point, open bool) (picked []sample) {
 	return picked
 }
 
-// span is a median and the range around it.
-type span struct{ Low, Mid, High float64 }
-
-func spread(samples []sample, figure func(sample) float64) span {
+func spread(samples []sample, figure func(sample) float64) targets.Span {
 	v := make([]float64, 0, len(samples))
 	for _, s := range samples {
 		v = append(v, figure(s))
 	}
-	return spanOf(v)
-}
-
-func spanOf(v []float64) span {
-	if len(v) == 0 {
-		return span{}
-	}
-	slices.Sort(v)
-	n := len(v)
-	return span{v[0], (v[(n-1)/2] + v[n/2]) / 2, v[n-1]}
+	return targets.Of(v)
 }
 
 // against returns figure(peer) op figure(other) within each round, over the rounds in which both were measured.
-func against(a, b []sample, f func(a, b sample) float64) span {
-	return spanOf(ratios(a, b, f))
+func against(a, b []sample, f func(a, b sample) float64) targets.Span {
+	return targets.Of(ratios(a, b, f))
 }
 
 // ratios are f's values by round.

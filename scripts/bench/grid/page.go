@@ -1,7 +1,6 @@
 package main
 
 import (
-	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -13,12 +12,6 @@ import (
 	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 )
 
-// The page is regenerated between these lines only.
-const (
-	beginMark = "<!-- bench:begin (written by make bench) -->"
-	endMark   = "<!-- bench:end -->"
-)
-
 // publish writes configurations, plots and tables.
 func publish(dir string, axes []axis, all outcome) error {
 	file := filepath.Join(dir, "README.md")
@@ -26,7 +19,7 @@ func publish(dir string, axes []axis, all outcome) error {
 	if err != nil {
 		return err
 	}
-	text, err := between(string(page), section(axes, all))
+	text, err := targets.Between(string(page), "bench", section(axes, all))
 	if err != nil {
 		return fmt.Errorf("%s: %w", file, err)
 	}
@@ -44,16 +37,6 @@ func publish(dir string, axes []axis, all outcome) error {
 		return err
 	}
 	return targets.Save(dir, "grid", targetsOf(all))
-}
-
-// between puts text between the marks of a page.
-func between(page, text string) (string, error) {
-	head, rest, ok := strings.Cut(page, beginMark)
-	_, tail, ok2 := strings.Cut(rest, endMark)
-	if !ok || !ok2 {
-		return "", errors.New("has no lines " + beginMark + " and " + endMark)
-	}
-	return head + beginMark + "\n" + text + endMark + tail, nil
 }
 
 // writeConfigs writes what the peers run with at the base point, with addresses for reading.
@@ -78,7 +61,7 @@ func writeConfigs(dir string) error {
 
 // charts of an axis, by file name.
 func charts(a axis, all []sample) map[string]*plot.Chart {
-	chart := func(what, unit string, log bool, figure func(peer string, p point) span) *plot.Chart {
+	chart := func(what, unit string, log bool, figure func(peer string, p point) targets.Span) *plot.Chart {
 		c := &plot.Chart{Title: what + " · " + a.title, Unit: unit, Groups: a.labels, Log: log}
 		for _, peer := range peers() {
 			s := plot.Series{Name: peer.name}
@@ -91,10 +74,10 @@ func charts(a axis, all []sample) map[string]*plot.Chart {
 		return c
 	}
 	return map[string]*plot.Chart{
-		a.name + "-cpu.svg": chart("CPU per call of the proxy", "µs", a.log, func(peer string, p point) span {
+		a.name + "-cpu.svg": chart("CPU per call of the proxy", "µs", a.log, func(peer string, p point) targets.Span {
 			return spread(of(all, peer, p, false), func(s sample) float64 { return s.ProxyUS })
 		}),
-		a.name + "-p99.svg": chart("p99 at half of HAProxy's rate", "µs, logarithmic", true, func(peer string, p point) span {
+		a.name + "-p99.svg": chart("p99 at half of HAProxy's rate", "µs, logarithmic", true, func(peer string, p point) targets.Span {
 			return spread(of(all, peer, p, true), func(s sample) float64 { return s.Latency.P99 })
 		}),
 	}
