@@ -48,6 +48,13 @@ type Endpoint struct {
 	Version string            `yaml:"version" json:"version,omitempty"`
 	Labels  map[string]string `yaml:"labels" json:"labels,omitempty"`
 	Framing string            `yaml:"framing" json:"framing,omitempty"` // overrides the service's
+
+	// Owner is who has the address now, where addresses are given to others afterwards, like a pod's UID. Somebody who
+	// answers there later is no evidence that this one lives. "": the address is its own for good. For sources to set.
+	Owner string `yaml:"-" json:"owner,omitempty"`
+	// Terminating says that it is on its way out, and serves what it can until then. It is not kept once its source does
+	// not name it any more. For sources to set.
+	Terminating bool `yaml:"-" json:"terminating,omitempty"`
 }
 
 // Remote is one member of the remote proxy cluster.
@@ -61,6 +68,10 @@ type Remote struct {
 type Update struct {
 	Services map[string]*Service
 	Remotes  []Remote
+
+	// Final names services of which the source knows that what it does not name any more is gone, like a deployment that
+	// was scaled to nothing: that is no observation, and nothing of them is kept.
+	Final map[string]bool
 }
 
 // Source is one registry. Run blocks until ctx ends, calling publish with every good state it reads, the first one as
@@ -70,6 +81,9 @@ type Update struct {
 //
 // A source may have one more method, Authoritative() bool. True says that its updates are somebody's will, like a file
 // that an operator edits, and not an observation: a mass removal then takes effect at once, and nothing is held.
+//
+// It may also have Checked(service string) time.Time: when the registry itself last confirmed what the source says of the
+// service; zero: never in this process. It is safe for concurrent use, and does not block.
 type Source interface {
 	Name() string
 	Run(ctx context.Context, publish func(Update)) error
