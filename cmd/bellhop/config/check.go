@@ -10,7 +10,7 @@ import (
 	"strings"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
-	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // checks are the judges that the tag `check` names. Their errors say what to write instead.
@@ -113,10 +113,10 @@ func (d *decoder) cross(c *Config) {
 	}
 	d.pair(c.Remote.TLS, "remote.tls")
 	if c.Timeouts.Call > c.Timeouts.MaxCall {
-		d.at("timeouts.call", "timeouts.max_call", "%s is longer than timeouts.max_call, %s", file.ShowDuration(c.Timeouts.Call), file.ShowDuration(c.Timeouts.MaxCall))
+		d.at("timeouts.call", "timeouts.max_call", "%s is longer than timeouts.max_call, %s", strict.ShowDuration(c.Timeouts.Call), strict.ShowDuration(c.Timeouts.MaxCall))
 	}
 	if c.Drain.Grace >= c.Drain.Timeout {
-		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", file.ShowDuration(c.Drain.Grace), file.ShowDuration(c.Drain.Timeout))
+		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", strict.ShowDuration(c.Drain.Grace), strict.ShowDuration(c.Drain.Timeout))
 	}
 	l := &c.Limits
 	d.share("calls", l.SourceCalls > l.TotalCalls)
