@@ -1,6 +1,10 @@
 package strict
 
 import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/registry"
@@ -46,4 +50,21 @@ func (p *Reader) Judged(into *string, want string, judge func(string) error) fun
 		}
 		*into = s
 	}
+}
+
+// Only returns the fields of these keys, in their own order.
+func (fs Fields) Only(keys ...string) Fields {
+	return slices.DeleteFunc(slices.Clone(fs), func(f Field) bool { return !slices.Contains(keys, f.key) })
+}
+
+// CheckCIDR judges a network. Its error says what to write.
+func CheckCIDR(s string) error {
+	p, err := netip.ParsePrefix(s)
+	if err != nil {
+		return errors.New("write a network, like 10.0.0.0/8 or fd00::/8")
+	}
+	if p.Masked() != p {
+		return fmt.Errorf("has bits outside of its mask; write %s", p.Masked())
+	}
+	return nil
 }

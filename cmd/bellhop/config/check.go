@@ -15,22 +15,11 @@ import (
 
 // checks are the judges that the tag `check` names. Their errors say what to write instead.
 var checks = map[string]func(string) error{
-	"cidr":     checkCIDR,
+	"cidr":     strict.CheckCIDR,
 	"mode":     checkMode,
 	"framing":  checkFraming,
 	"hostport": checkHostPort,
 	"admin":    checkAdmin,
-}
-
-func checkCIDR(s string) error {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return errors.New("write a network, like 10.0.0.0/8 or fd00::/8")
-	}
-	if p.Masked() != p {
-		return fmt.Errorf("has bits outside of its mask; write %s", p.Masked())
-	}
-	return nil
 }
 
 func checkMode(s string) error {
