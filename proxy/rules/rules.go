@@ -21,6 +21,11 @@ type Rules struct {
 	zones    zones
 }
 
+// Size says how many services, or beginnings of names, and how many zones the document speaks of.
+func (r *Rules) Size() (services, zones int) {
+	return len(r.exact) + len(r.prefixes), len(r.zones.hosts) + len(r.zones.networks)
+}
+
 // prefixed is the entry of a name that ends in *.
 type prefixed struct {
 	prefix string

@@ -1,6 +1,10 @@
 package rules
 
-import "time"
+import (
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/registry/strict"
+)
 
 // Status is what a center knows of its place.
 type Status struct {
@@ -35,6 +39,12 @@ type Refusal struct {
 	Digest   string    `json:"digest"`
 	When     time.Time `json:"when"`
 	Problems []Problem `json:"problems"` // by line; at least one
+}
+
+// First is the first problem, told as in a log: "place:line: key: what is wrong; what to write instead".
+func (r *Refusal) First() string {
+	p := r.Problems[0]
+	return strict.Problem{File: r.From, Line: p.Line, Key: p.Key, Text: p.Text}.String()
 }
 
 // Problem is one thing that is wrong.

@@ -20,6 +20,23 @@ var checks = map[string]func(string) error{
 	"framing":  checkFraming,
 	"hostport": checkHostPort,
 	"admin":    checkAdmin,
+
+	"znode":     checkZnode,
+	"configmap": checkConfigMap,
+}
+
+func checkZnode(s string) error {
+	if !strings.HasPrefix(s, "/") || s == "/" || filepath.Clean(s) != s {
+		return errors.New("write the path of a node, like /bellhop/rules")
+	}
+	return nil
+}
+
+func checkConfigMap(s string) error {
+	if namespace, name, ok := strings.Cut(s, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return errors.New("write namespace/name, like bellhop/rules")
+	}
+	return nil
 }
 
 func checkMode(s string) error {
@@ -107,10 +124,33 @@ func (d *decoder) cross(c *Config) {
 	if c.Drain.Grace >= c.Drain.Timeout {
 		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", strict.ShowDuration(c.Drain.Grace), strict.ShowDuration(c.Drain.Timeout))
 	}
+	d.rules(&c.Rules)
 	l := &c.Limits
 	d.share("calls", l.SourceCalls > l.TotalCalls)
 	d.share("bytes", l.SourceBytes > l.TotalBytes)
 	d.share("connections", l.SourceConns > l.TotalConns)
+}
+
+// rules: one place, and what belongs to it.
+func (d *decoder) rules(r *Rules) {
+	places := 0
+	for _, p := range []string{r.Path, r.ZooKeeper, r.ConfigMap} {
+		if p != "" {
+			places++
+		}
+	}
+	if places > 1 {
+		d.at("rules", "rules", "names %d places; write one of path, zookeeper and configmap", places)
+	}
+	if r.Ensemble != "" && d.lines["rules.zookeeper"] == 0 {
+		d.at("rules.ensemble", "rules", "is for rules.zookeeper only")
+	}
+	if r.Key != "" && d.lines["rules.configmap"] == 0 {
+		d.at("rules.key", "rules", "is for rules.configmap only")
+	}
+	if r.LastGood != "" && places == 0 && d.lines["rules.path"]+d.lines["rules.zookeeper"]+d.lines["rules.configmap"] == 0 {
+		d.at("rules.last_good", "rules", "keeps nothing without a place of rules; write path, zookeeper or configmap")
+	}
 }
 
 // share: one source's bound is at most that of all.

@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/admin"
@@ -70,6 +71,9 @@ type node struct {
 	source   *file.Source
 	manager  *registry.Manager
 	live     chan struct{} // closed when a live source has spoken
+	waited   time.Time     // until when the start waits for registry and rules
+	rules    *ruleBook     // nil: no place of rules is configured
+	table    sync.Mutex    // held while a table is compiled and swapped: registry and rules change on goroutines of their own
 	proxy    *proxy.Proxy
 	routes   route.Options
 	ids      *identity.Identifier
@@ -110,7 +114,7 @@ func (n *node) spawn(f func(context.Context)) {
 func (n *node) start(ctx context.Context) error {
 	n.limitMemory()
 	for _, step := range []func(context.Context) error{
-		n.openRunDir, n.openRegistry, n.startProxy, n.awaitRegistry, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
+		n.openRunDir, n.openRegistry, n.openRules, n.startProxy, n.startRules, n.awaitRegistry, n.awaitRules, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -221,6 +225,7 @@ func (n *node) startProxy(context.Context) error {
 // awaitRegistry waits until the registry spoke, or was found to be unusable, or the time is up: what was known at the
 // last run is better than no proxy.
 func (n *node) awaitRegistry(ctx context.Context) error {
+	n.waited = time.Now().Add(n.Config.Registry.Wait)
 	deadline := time.After(n.Config.Registry.Wait)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
@@ -251,7 +256,7 @@ func (n *node) startAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := admin.New(admin.Sources{
+	src := admin.Sources{
 		Proxy: n.proxy, Manager: n.manager, File: n.source, Ready: n.ready, Log: n.Log,
 		MaxSources: n.Config.Limits.MaxSources, Config: n.Config.Map(n.Role), Bounds: bounds(n.Config),
 		Process: admin.Process{
@@ -259,7 +264,11 @@ func (n *node) startAdmin(context.Context) error {
 			RunDir: n.dir.Path(), Registry: n.Config.Registry.Path, Host: n.Config.Host, Zone: n.Config.Zone,
 		},
 		Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
-	})
+	}
+	if n.rules != nil {
+		src.Rules = n.rules
+	}
+	s := admin.New(src)
 	go s.Serve(l)
 	n.onClose(s.Close)
 	return nil
