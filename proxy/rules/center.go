@@ -2,7 +2,6 @@ package rules
 
 import (
 	"context"
-	"errors"
 	"log/slog"
 	"sync"
 	"time"
@@ -167,13 +166,8 @@ func (c *Center) missing(d registry.Document) {
 
 // refuse tells where the problem is, once for each version.
 func (c *Center) refuse(d registry.Document, err error) {
-	refused := &Refusal{From: d.From, Version: d.Version, Digest: digestOf(d.Data), When: time.Now()}
-	var ps Problems
-	if errors.As(err, &ps) {
-		for _, p := range ps {
-			refused.Problems = append(refused.Problems, Problem{p.Line, p.Key, p.Text})
-		}
-	}
+	ps := ProblemsOf(err)
+	refused := &Refusal{From: d.From, Version: d.Version, Digest: digestOf(d.Data), When: time.Now(), Problems: ps}
 	c.mu.Lock()
 	last := c.status.Refused
 	again := c.status.Wrong && last.Digest == refused.Digest && last.Version == refused.Version
@@ -182,7 +176,7 @@ func (c *Center) refuse(d registry.Document, err error) {
 	}
 	c.status.Refused, c.status.Wrong, c.status.Missing = refused, true, false
 	c.mu.Unlock()
-	if !again && len(ps) > 0 {
+	if !again {
 		c.log.Error("rules refused; the old ones stay in force", "place", d.From, "version", d.Version, "digest", refused.Digest,
 			"line", ps[0].Line, "key", ps[0].Key, "problem", ps[0].Text, "problems", len(ps))
 	}

@@ -22,7 +22,7 @@ import (
 const keptVersion = 1
 
 // maxKept bounds the file, which has the document in base64.
-const maxKept = 2*registry.MaxDocument
+const maxKept = 2 * registry.MaxDocument
 
 type kept struct {
 	Format  int       `json:"version"`

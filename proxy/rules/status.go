@@ -1,6 +1,7 @@
 package rules
 
 import (
+	"errors"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/registry/strict"
@@ -41,10 +42,13 @@ type Refusal struct {
 	Problems []Problem `json:"problems"` // by line; at least one
 }
 
-// First is the first problem, told as in a log: "place:line: key: what is wrong; what to write instead".
-func (r *Refusal) First() string {
-	p := r.Problems[0]
-	return strict.Problem{File: r.From, Line: p.Line, Key: p.Key, Text: p.Text}.String()
+// Told returns the problems as "place:line: key: what is wrong; what to write instead".
+func (r *Refusal) Told() []string {
+	out := make([]string, len(r.Problems))
+	for i, p := range r.Problems {
+		out[i] = strict.Problem{File: r.From, Line: p.Line, Key: p.Key, Text: p.Text}.String()
+	}
+	return out
 }
 
 // Problem is one thing that is wrong.
@@ -52,6 +56,19 @@ type Problem struct {
 	Line int    `json:"line"` // 0: it is about the document as a whole
 	Key  string `json:"key"`  // the path of the key; "": likewise
 	Text string `json:"text"`
+}
+
+// ProblemsOf returns the problems of an error of Parse; of another error its text.
+func ProblemsOf(err error) []Problem {
+	var ps Problems
+	if !errors.As(err, &ps) {
+		return []Problem{{Text: err.Error()}}
+	}
+	out := make([]Problem, len(ps))
+	for i, p := range ps {
+		out[i] = Problem{p.Line, p.Key, p.Text}
+	}
+	return out
 }
 
 // Status returns what is known now. Safe for concurrent use.

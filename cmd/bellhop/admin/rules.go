@@ -3,6 +3,7 @@ package admin
 import (
 	"maps"
 	"net/http"
+	"strings"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/proxy/rules"
@@ -50,8 +51,8 @@ func (s *Server) rulesProblem() string {
 	if s.Rules == nil {
 		return ""
 	}
-	if st := s.Rules.Status(); st.Wrong && len(st.Refused.Problems) > 0 {
-		return st.Refused.First()
+	if st := s.Rules.Status(); st.Wrong {
+		return strings.Join(st.Refused.Told(), "\n")
 	}
 	return ""
 }
