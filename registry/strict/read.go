@@ -48,7 +48,7 @@ func (p *Reader) Root(data []byte, maxItems int, none string) (At, bool) {
 	}
 	switch err := dec.Decode(&more); {
 	case err == nil:
-		p.Report.Add(p.File, more.Line, "", "starts a second document after ---; keep one document, or use two files in a folder")
+		p.Report.Add(p.File, more.Line, "", "starts a second document after ---; keep one")
 	case !errors.Is(err, io.EOF):
 		p.syntax(err)
 	}
