@@ -83,9 +83,10 @@ type State struct {
 	current   int     // smooth weighted round robin
 	Pool      any     // the worker's own pool of connections
 
-	// When a call last ended well here, worker clock, ns; 0: never. The worker alone writes it, others may read it. It is
-	// the last 8 of 64 bytes: two workers' states are on different cache lines.
-	answered atomic.Int64
+	// When a call last ended well here, worker clock, ns; 0: never. The worker alone writes it and others read it, with
+	// package atomic; no atomic.Int64, because the worker copies its states. It is the last 8 of 64 bytes: two workers'
+	// states are on different cache lines.
+	answered int64
 }
 
 // Cluster is the endpoints of one service with the rules of how to call them. Immutable.

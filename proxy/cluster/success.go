@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"slices"
 	"strings"
+	"sync/atomic"
 )
 
 // successGrain is how exactly the time of the last success is kept, in ns: a store that other CPUs see is not worth its
@@ -12,8 +13,8 @@ const successGrain = int64(100e6)
 
 // Succeeded notes that a call ended well: with a result, or with an exception that the method declares. Loop only.
 func (s *State) Succeeded(now int64) {
-	if last := s.answered.Load(); last == 0 || now-last >= successGrain {
-		s.answered.Store(max(now, 1))
+	if last := s.answered; last == 0 || now-last >= successGrain {
+		atomic.StoreInt64(&s.answered, max(now, 1))
 	}
 }
 
@@ -21,7 +22,7 @@ func (s *State) Succeeded(now int64) {
 // for concurrent use.
 func (e *Endpoint) LastSuccess() (ns int64) {
 	for i := range e.States {
-		ns = max(ns, e.States[i].answered.Load())
+		ns = max(ns, atomic.LoadInt64(&e.States[i].answered))
 	}
 	return ns
 }
