@@ -173,7 +173,7 @@ func TestFirstUpdateAtOnceThenOnePerWindow(t *testing.T) {
 func TestSourcesAreUnited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := newVoice("one"), newVoice("two")
-		s := run(t, ManagerConfig{}, one, two)
+		s := run(t, ManagerConfig{HoldRemoved: -1}, one, two)
 		u := is("a=h:3,h:1,h:1,h:1 b=h:9 remotes=r:2,r:1")
 		u.Services["a"].Timeout = time.Second
 		u.Services["a"].Endpoints[0].Zone = "first"
