@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -263,6 +264,7 @@ func (m *Manager) rebuild(force bool) bool {
 			next.Taken = p.read
 		}
 	}
+	runtime.Gosched() // see Manager
 	if stale {
 		next.Services, next.Remotes = merge(states, old)
 	}
@@ -270,7 +272,9 @@ func (m *Manager) rebuild(force bool) bool {
 	if changed {
 		next.Version++
 	}
+	runtime.Gosched()
 	m.show()
+	runtime.Gosched()
 	m.snapshot.Store(next)
 	m.stats.describe(next, m.watch.count)
 	if (changed || m.watch.changed) && !next.Taken.IsZero() { // what was only loaded is on disk already
