@@ -20,7 +20,7 @@ const (
 	recentCall = 10 * time.Second // a call that succeeded so lately is better than a probe
 	firstLook  = time.Second      // an endpoint is looked at this long after it was held, at most
 	lookEvery  = 2 * time.Second  // and again after this to twice this
-	askAgain   = time.Second      // after a failed probe, likewise
+	askAgain   = time.Second / 2  // after a failed probe, likewise
 	deadAfter  = 2                // failed probes in a row
 )
 
@@ -48,7 +48,7 @@ func (w *watch) keep(h *hold, settings *Service, now time.Time) {
 		h.part.held[h.service] = hs
 	}
 	hs.settings = settings
-	hs.holds[h.endpoint.Addr], hs.built = h, nil
+	hs.holds[h.endpoint.Addr], hs.fresh = h, false
 	h.until = h.since.Add(w.cfg.HoldRemoved)
 	w.byAddr[h.endpoint.Addr] = append(w.byAddr[h.endpoint.Addr], h)
 	w.count++
@@ -62,7 +62,7 @@ func (w *watch) release(h *hold, what decision) {
 	w.drop(h)
 	hs := h.part.held[h.service]
 	delete(hs.holds, h.endpoint.Addr)
-	if hs.built = nil; len(hs.holds) == 0 {
+	if hs.fresh = false; len(hs.holds) == 0 {
 		delete(h.part.held, h.service)
 	}
 }

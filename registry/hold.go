@@ -95,6 +95,7 @@ func (m *Manager) judge(p *part, u Update, now time.Time) (fresh []*hold) {
 		p.overall.add(lost, came, now)
 	}
 	for _, l := range losses {
+		runtime.Gosched() // see Manager
 		before := p.lately[l.service].lately(now)
 		if p.lately[l.service] == nil {
 			p.lately[l.service] = &tally{}
@@ -206,6 +207,7 @@ func without[T any](a, b []T, addr func(T) string) []T {
 // returned ends the holds of what the source names now, or says to be gone for good.
 func (m *Manager) returned(p *part) {
 	for service, hs := range p.held {
+		runtime.Gosched() // see Manager
 		for addr, h := range hs.holds {
 			if p.names(service, addr) != nil {
 				m.watch.release(h, namedAgain)

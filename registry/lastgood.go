@@ -109,7 +109,7 @@ type saver struct {
 type savedJob struct {
 	names  []string
 	states []Update
-	held   [][]savedHold
+	held   [][][]savedHold
 }
 
 // offer leaves the newest state to be written. It does not block.
@@ -120,7 +120,7 @@ func (s *saver) offer(parts []*part, states []Update) {
 	j := &savedJob{states: states}
 	for _, p := range parts {
 		j.names = append(j.names, p.name)
-		j.held = append(j.held, p.marks)
+		j.held = append(j.held, p.marks())
 	}
 	s.mu.Lock()
 	s.next = j
@@ -209,7 +209,7 @@ func (s *saver) write(job *savedJob) {
 func (j *savedJob) write(path string, limit int64) error {
 	f := savedFile{Version: savedVersion, Saved: time.Now().UTC()}
 	for i, u := range j.states {
-		p := savedPart{Name: j.names[i], Remotes: u.Remotes, Held: j.held[i]}
+		p := savedPart{Name: j.names[i], Remotes: u.Remotes, Held: sortedMarks(j.held[i])}
 		for _, name := range slices.Sorted(maps.Keys(u.Services)) {
 			p.Services = append(p.Services, (*savedService)(u.Services[name]))
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -261,6 +262,7 @@ func (m *Manager) rebuild(force bool) bool {
 			next.Taken = p.read
 		}
 	}
+	runtime.Gosched() // see Manager
 	if stale {
 		next.Services, next.Remotes = merge(states, old)
 	}
@@ -268,7 +270,9 @@ func (m *Manager) rebuild(force bool) bool {
 	if changed {
 		next.Version++
 	}
+	runtime.Gosched()
 	m.show()
+	runtime.Gosched()
 	m.snapshot.Store(next)
 	m.stats.describe(next, m.watch.count)
 	if (changed || m.watch.changed) && !next.Taken.IsZero() { // what was only loaded is on disk already

@@ -24,14 +24,17 @@ type part struct {
 
 	stale bool   // state has to be made anew
 	last  Update // what state returned last: unchanged services keep their pointers
-	marks []savedHold
 }
 
 // heldService is what is held of one service; of the service "", the remote proxies.
 type heldService struct {
-	settings *Service // as it was when endpoints were first held: used when the service itself is gone
+	settings *Service // as it was when endpoints were last held: used when the service itself is gone
 	holds    map[string]*hold
-	built    *Service // what is named and what is held, merged; nil: to be made anew
+	fresh    bool // what follows is up to date
+
+	built *Service    // what is named and what is held, merged; nil: the remote proxies
+	marks []savedHold // for the last-known-good file, immutable
+	first *hold       // what is held longest
 }
 
 // newPart asks the source what else it can say.
@@ -100,7 +103,7 @@ func (p *part) set(u Update) {
 	p.stale = true
 	for name, h := range p.held {
 		if old.Services[name] != u.Services[name] {
-			h.built = nil
+			h.fresh = false
 		}
 	}
 }
@@ -123,7 +126,6 @@ func (p *part) state() Update {
 		return p.last
 	}
 	p.stale = false
-	p.marks = p.mark()
 	if len(p.held) == 0 {
 		p.last = p.said
 		return p.said
@@ -133,18 +135,41 @@ func (p *part) state() Update {
 		u.Services = make(map[string]*Service, len(p.held))
 	}
 	for name, h := range p.held {
+		if !h.fresh {
+			runtime.Gosched() // see Manager
+			h.refresh()
+			if name != "" {
+				h.built = reuse(h.withEndpoints(p.said.Services[name]), p.last.Services[name])
+			}
+		}
 		if name == "" {
 			u.Remotes = h.withRemotes(u.Remotes)
 			continue
-		}
-		if h.built == nil {
-			runtime.Gosched() // see Manager
-			h.built = reuse(h.withEndpoints(p.said.Services[name]), p.last.Services[name])
 		}
 		u.Services[name] = h.built
 	}
 	p.last = u
 	return u
+}
+
+// refresh sums up what is held.
+func (h *heldService) refresh() {
+	h.fresh, h.first, h.marks = true, nil, make([]savedHold, 0, len(h.holds))
+	for addr, i := range h.holds {
+		if h.first == nil || i.since.Before(h.first.since) || i.since.Equal(h.first.since) && addr < h.first.endpoint.Addr {
+			h.first = i
+		}
+		h.marks = append(h.marks, savedHold{Service: i.service, Addr: addr, Since: i.since, Why: i.why})
+	}
+}
+
+// marks returns what is held, for the last-known-good file. It is not changed any more.
+func (p *part) marks() [][]savedHold {
+	var out [][]savedHold
+	for _, h := range p.held {
+		out = append(out, h.marks)
+	}
+	return out
 }
 
 // withEndpoints returns a service with what is held of it. named is what the source says of it; nil: nothing.

@@ -77,13 +77,8 @@ func (m *Manager) protections() []Protection {
 	var all []held
 	for _, p := range m.parts {
 		for name, hs := range p.held {
-			x := held{Protection{Service: name, Source: p.name, Endpoints: len(hs.holds)}, hs.holds}
-			for _, h := range hs.holds {
-				if x.Since.IsZero() || h.since.Before(x.Since) {
-					x.Since, x.Why = h.since, h.why
-				}
-			}
-			all = append(all, x)
+			x := Protection{Service: name, Source: p.name, Endpoints: len(hs.holds), Since: hs.first.since, Why: hs.first.why}
+			all = append(all, held{x, hs.holds})
 		}
 	}
 	slices.SortFunc(all, func(a, b held) int {

@@ -9,18 +9,13 @@ import (
 
 // This file carries what is held over a restart, by marks in the last-known-good file.
 
-// mark returns what is held, for the last-known-good file. It is not changed any more.
-func (p *part) mark() []savedHold {
-	var marks []savedHold
-	for _, hs := range p.held {
-		for addr, h := range hs.holds {
-			marks = append(marks, savedHold{Service: h.service, Addr: addr, Since: h.since, Why: h.why})
-		}
-	}
-	slices.SortFunc(marks, func(a, b savedHold) int {
+// sortedMarks puts all marks into one list, in an order of their own.
+func sortedMarks(lists [][]savedHold) []savedHold {
+	all := slices.Concat(lists...)
+	slices.SortFunc(all, func(a, b savedHold) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Addr, b.Addr))
 	})
-	return marks
+	return all
 }
 
 // load sets a part from the last-known-good file, which must pass like any update.

@@ -132,6 +132,20 @@ func (s *stage) decided(want map[string]uint64) {
 	}
 }
 
+// asked returns how often an endpoint was probed.
+func (w *world) asked(addr string) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.probed[addr]
+}
+
+// asks returns how many probes there were, and of which service the last one was.
+func (w *world) asks() (n int, service string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return len(w.probes), w.service
+}
+
 // expectPace checks the pace of all probes so far.
 func (w *world) expectPace(t *testing.T) {
 	t.Helper()
