@@ -70,6 +70,8 @@ func told(verb, path string, err error) error {
 	switch {
 	case errors.Is(err, zk.ErrNoServer):
 		err = errDown
+	case errors.Is(err, zk.ErrNoAuth) && verb == verbChange:
+		err = fmt.Errorf("%w; the ACL of the node above does not let this digest create or delete nodes", err)
 	case errors.Is(err, zk.ErrNoAuth):
 		err = fmt.Errorf("%w; the node's ACL does not let this digest %s it", err, verb)
 	case errors.Is(err, zk.ErrInvalidACL):
@@ -91,10 +93,13 @@ type node struct {
 	czxid    int64 // when it was created
 	changes  int32 // how many children were created and removed under it, in all
 	owner    int64 // the session that it ends with; 0: it stays
+	ours     bool  // … which is this one
+	mzxid    int64 // when its data was written last
+	version  int32 // how often its data was written after it was created
 }
 
-func nodeFrom(children []string, s *zk.Stat) node {
-	return node{children, s.Czxid, s.Cversion, s.EphemeralOwner}
+func (c *Client) nodeFrom(children []string, s *zk.Stat) node {
+	return node{children, s.Czxid, s.Cversion, s.EphemeralOwner, s.EphemeralOwner != 0 && s.EphemeralOwner == c.conn.SessionID(), s.Mzxid, s.Version}
 }
 
 // children lists a node, and with watch has its next change told.
@@ -111,7 +116,7 @@ func (c *Client) children(ctx context.Context, path string, watch bool) (node, e
 		if err != nil {
 			return node{}, err
 		}
-		return nodeFrom(list, stat), nil
+		return c.nodeFrom(list, stat), nil
 	})
 }
 
@@ -133,7 +138,7 @@ func (c *Client) stat(ctx context.Context, path string, watch bool) (n node, the
 		if err != nil || !there {
 			return answer{}, err
 		}
-		return answer{nodeFrom(nil, stat), true}, nil
+		return answer{c.nodeFrom(nil, stat), true}, nil
 	})
 	return a.node, a.there, err
 }
