@@ -54,6 +54,14 @@ type changer interface {
 	change(ctx context.Context, changes ...change) error
 }
 
+// ensureAbove creates what is missing above a node.
+func ensureAbove(ctx context.Context, c changer, node string) error {
+	if path.Dir(node) == "/" {
+		return nil
+	}
+	return ensure(ctx, c, path.Dir(node))
+}
+
 // ensure creates a node that stays, and what is missing above it. It begins at the node: whoever may write there may
 // not be allowed to write above it.
 func ensure(ctx context.Context, c changer, dir string) error {

@@ -351,7 +351,9 @@ func TestTwoOwners(t *testing.T) {
 	one.await("the first", inPlace(1))
 	stop := o.follow(r + "/A")
 	two := register(t, ClientConfig{Servers: e.Servers()}, fast, g)
-	one.await("the first sees it", func(st RegistrarStats) bool { return st.Contested == 1 && strings.Contains(st.Problem, errContested.Error()) })
+	one.await("the first sees it", func(st RegistrarStats) bool {
+		return st.Contested == 1 && strings.Contains(st.Problem, errContested.Error())
+	})
 	both := func() uint64 { return one.Stats().TakenOver + two.Stats().TakenOver }
 	for both() < 6 {
 		<-time.After(5 * time.Millisecond)
@@ -368,7 +370,9 @@ func TestTwoOwners(t *testing.T) {
 	}
 	two.stop()
 	two.client.Close()
-	one.await("alone again", func(st RegistrarStats) bool { return inPlace(1)(st) && o.owner(r+"/A/10.0.0.5:9090") == one.client.conn.SessionID() })
+	one.await("alone again", func(st RegistrarStats) bool {
+		return inPlace(1)(st) && o.owner(r+"/A/10.0.0.5:9090") == one.client.conn.SessionID()
+	})
 	if lists, empty := stop(); empty > 1 { // when the winner left
 		t.Errorf("of %d listings %d were empty", lists, empty)
 	}

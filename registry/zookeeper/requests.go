@@ -145,16 +145,22 @@ func (c *Client) stat(ctx context.Context, path string, watch bool) (n node, the
 
 // read returns a node's data and when the node was created.
 func (c *Client) read(ctx context.Context, path string) (data []byte, czxid int64, err error) {
+	data, n, err := c.text(ctx, path)
+	return data, n.czxid, err
+}
+
+// text returns a node's data with the node.
+func (c *Client) text(ctx context.Context, path string) (data []byte, n node, err error) {
 	type answer struct {
-		data  []byte
-		czxid int64
+		data []byte
+		node
 	}
 	a, err := do(ctx, c, "read", path, func() (answer, error) {
 		b, stat, err := c.conn.Get(path)
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{b, stat.Czxid}, nil
+		return answer{b, c.nodeFrom(nil, stat)}, nil
 	})
-	return a.data, a.czxid, err
+	return a.data, a.node, err
 }
