@@ -25,6 +25,7 @@ type Proxy struct {
 	born    time.Time
 
 	inFlight atomic.Int64 // calls
+	lookups  atomic.Int64 // services being looked up, over all workers
 	bytes    atomic.Int64 // buffered
 	conns    atomic.Int64 // callers'
 	turn     atomic.Uint32

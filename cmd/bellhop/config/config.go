@@ -28,8 +28,10 @@ type Config struct {
 	Workers    int    `yaml:"workers" min:"0" max:"64" help:"event loops; 0: one for each CPU that the process may use, at most 16"`
 	AllowCIDRs []Text `yaml:"allow_cidrs" check:"cidr" help:"networks that TCP callers may come from, besides this node's own addresses; a shared proxy is no open relay"`
 
-	Listeners   []Listener      `yaml:"listeners" help:"where callers come in; what is listed replaces the defaults"`
+	Listeners   []Listener      `yaml:"listeners" list:"listeners" help:"where callers come in; what is listed replaces the defaults"`
 	Registry    Registry        `yaml:"registry"`
+	Register    []Registration  `yaml:"register" role:"local" list:"registrations" help:"services of this host to register while they are healthy, because they can't do it themselves"`
+	Rules       Rules           `yaml:"rules"`
 	Defaults    ServiceDefaults `yaml:"service_defaults"`
 	Limits      Limits          `yaml:"limits"`
 	Timeouts    Timeouts        `yaml:"timeouts"`
@@ -89,13 +91,28 @@ type Registry struct {
 	Wait          time.Duration `yaml:"wait" min:"0s" max:"10m" help:"how long the start waits for the registry's first answer, before it goes on with what was known at the last run"`
 	Poll          time.Duration `yaml:"poll" min:"10ms" max:"1h" help:"how often files are looked at where inotify is not to be had; every tenth of that where it is"`
 	Coalesce      time.Duration `yaml:"coalesce" min:"1ms" max:"1m" help:"the shortest time between two routing tables"`
-	HoldRemoved   time.Duration `yaml:"hold_removed" min:"0s" max:"24h" help:"how long endpoints of a mass removal are kept; an edit of a file is the operator's will and takes effect at once; 0s: not at all"`
+	HoldRemoved   time.Duration `yaml:"hold_removed" min:"0s" max:"24h" help:"how long endpoints of a mass removal, or the last of a service, are kept at most; those that fail probes go before; an edit of a file is the operator's will and takes effect at once; 0s: not at all"`
 	MassShare     float64       `yaml:"mass_removal_share" min:"0.01" max:"1" help:"removing more than this share of the endpoints at once is a mass removal"`
 	MassMin       int           `yaml:"mass_removal_min" min:"1" max:"100000" help:"... if it is at least so many endpoints"`
 	MaxServices   int           `yaml:"max_services" min:"1" max:"1000000" help:"an update with more services is rejected"`
 	MaxEndpoints  int           `yaml:"max_endpoints" min:"1" max:"1000000" help:"an update with more endpoints is rejected"`
 	LastKnownGood string        `yaml:"last_known_good" help:"the file that keeps what was known over a restart; default registry.json in the run directory's private; off: none"`
+	Order         []Text        `yaml:"order" help:"the registries by name (file, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed"`
+	ZooKeeper     []ZooKeeper   `yaml:"zookeeper" list:"ensembles" help:"ensembles to look for services in, besides the files"`
 }
+
+// Rules says where the rules document lies. One place at most; none: no rules.
+type Rules struct {
+	Path      string `yaml:"path" help:"a YAML file, watched; it need not be there yet"`
+	ZooKeeper string `yaml:"zookeeper" check:"znode" help:"the path of a ZooKeeper node, like /bellhop/rules"`
+	Ensemble  string `yaml:"ensemble" help:"the name of the ensemble of registry.zookeeper that has the node; default the first"`
+	ConfigMap string `yaml:"configmap" check:"configmap" help:"namespace/name of a Kubernetes ConfigMap, watched by the API"`
+	Key       string `yaml:"key" help:"the ConfigMap's key that has the document; default rules.yaml"`
+	LastGood  string `yaml:"last_good" help:"the file that keeps the rules over a restart; default rules.json in the run directory's private; off: none"`
+}
+
+// Set reports whether there is a place for rules.
+func (r Rules) Set() bool { return r.Path != "" || r.ZooKeeper != "" || r.ConfigMap != "" }
 
 // ServiceDefaults are what a service gets that does not say. Its deadline is timeouts.call.
 type ServiceDefaults struct {
@@ -106,19 +123,21 @@ type ServiceDefaults struct {
 
 // Limits are proxy.Limits.
 type Limits struct {
-	MaxFrame     Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
-	Window       Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
-	Depth        int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
-	SourceCalls  int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
-	TotalCalls   int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
-	SourceBytes  Size `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
-	TotalBytes   Size `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
-	SourceConns  int  `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
-	TotalConns   int  `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
-	MaxMethods   int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
-	MaxSources   int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
-	IdlePerPool  int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
-	ConnectsOpen int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
+	MaxFrame      Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
+	Window        Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
+	Depth         int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
+	SourceCalls   int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
+	TotalCalls    int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
+	SourceBytes   Size `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
+	TotalBytes    Size `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
+	SourceConns   int  `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
+	TotalConns    int  `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
+	SourceLookups int  `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
+	TotalLookups  int  `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
+	MaxMethods    int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
+	MaxSources    int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	IdlePerPool   int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
+	ConnectsOpen  int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
 }
 
 // Timeouts are proxy.Timeouts.
@@ -130,6 +149,7 @@ type Timeouts struct {
 	MaxAge       time.Duration `yaml:"max_age" min:"0s" max:"8760h" help:"a caller's connection, closed between two calls; 0s: never"`
 	Call         time.Duration `yaml:"call" min:"1ms" max:"1h" help:"deadline of calls that bring none, where the service names none"`
 	MaxCall      time.Duration `yaml:"max_call" min:"1ms" max:"24h" help:"the longest deadline that a caller may ask for"`
+	Lookup       time.Duration `yaml:"lookup" min:"1ms" max:"5m" help:"how long a call waits for the registry to look up a service that is not known yet; what is left of its deadline is for the remote tier"`
 	Connect      time.Duration `yaml:"connect" min:"1ms" max:"5m" help:"connecting to an endpoint"`
 	UpstreamIdle time.Duration `yaml:"upstream_idle" min:"100ms" max:"24h" help:"a connection to an endpoint without a call; keep it below the server's own"`
 	UpstreamAge  time.Duration `yaml:"upstream_age" min:"0s" max:"8760h" help:"a connection to an endpoint, closed between two calls so that host names are resolved anew; 0s: never"`
@@ -149,7 +169,7 @@ type RemoteRole struct {
 	TokenFile string    `yaml:"token_file" help:"file of the secret that admits hand-off connections"`
 	TLS       ServerTLS `yaml:"tls"`
 	Advertise string    `yaml:"advertise" check:"hostport" help:"the host:port to register; default the first tcp listener's"`
-	Register  string    `yaml:"register" help:"the registry folder to register in; default registry.path; off: not at all"`
+	Register  string    `yaml:"register" help:"the registry folder to register in, or zookeeper:NAME for an ensemble; default registry.path; off: not at all"`
 	Grant     Grant     `yaml:"grant"`
 }
 
@@ -215,18 +235,18 @@ func Default(r Role) *Config {
 	c := &Config{
 		RunDir: DefaultRunDir(r),
 		Registry: Registry{
-			Wait: 2 * time.Second, Poll: time.Second, Coalesce: 100 * time.Millisecond, HoldRemoved: 30 * time.Second,
-			MassShare: 0.5, MassMin: 3, MaxServices: 100_000, MaxEndpoints: 100_000,
+			Wait: 2 * time.Second, Poll: time.Second, Coalesce: 100 * time.Millisecond, HoldRemoved: 10 * time.Minute,
+			MassShare: 0.3, MassMin: 2, MaxServices: 100_000, MaxEndpoints: 100_000,
 		},
 		Defaults: ServiceDefaults{MaxConns: 256, MaxPending: 1024, Depth: 8},
 		Limits: Limits{
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-			MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{
 			Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call,
-			MaxCall: t.MaxCall, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
+			MaxCall: t.MaxCall, Lookup: t.Lookup, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
 			KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
 		},
 		Remote:      RemoteRole{Grant: Grant{Calls: 256, Bytes: 64 << 20}},
@@ -263,11 +283,16 @@ func (c *Config) Resolve() error {
 	}
 	or(&c.Registry.Path, filepath.Join(private, "services.d"))
 	or(&c.Registry.LastKnownGood, filepath.Join(private, "registry.json"))
+	if c.Rules.ConfigMap != "" {
+		or(&c.Rules.Key, "rules.yaml")
+	}
+	or(&c.Rules.LastGood, filepath.Join(private, "rules.json"))
 	or(&c.Admin.Listen, "unix:"+filepath.Join(private, "admin.sock"))
 	or(&c.Remote.Register, c.Registry.Path)
 	if c.Host == "" {
 		c.Host, _ = os.Hostname() // without one, no endpoint is on the same host
 	}
+	c.resolveRegistries()
 	for i := range c.Listeners {
 		c.Listeners[i].resolve(filepath.Join(c.RunDir, "pub"))
 	}

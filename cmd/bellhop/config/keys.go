@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // Key is one key of the file, for the documentation and for `/config`.
@@ -32,7 +32,7 @@ func keys(out []Key, v reflect.Value, prefix string, defaults bool) []Key {
 		case f.Type.Kind() == reflect.Struct:
 			out = keys(out, v.Field(i), path, defaults)
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
-			out = append(out, Key{path, "list of listeners", "see below", help})
+			out = append(out, Key{path, "list of " + f.Tag.Get("list"), listDefault(path), help})
 			out = keys(out, reflect.Zero(f.Type.Elem()), path+"[]", false)
 		default:
 			def := "none"
@@ -43,6 +43,14 @@ func keys(out []Key, v reflect.Value, prefix string, defaults bool) []Key {
 		}
 	}
 	return out
+}
+
+// listDefault: where callers come in has defaults, which differ by role; other lists are empty.
+func listDefault(path string) string {
+	if path == "listeners" {
+		return "see below"
+	}
+	return "none"
 }
 
 func typeName(f reflect.StructField) string {
@@ -76,7 +84,7 @@ func typeName(f reflect.StructField) string {
 func showValue(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return file.ShowDuration(x)
+		return strict.ShowDuration(x)
 	case Size:
 		return x.String()
 	case string:
@@ -116,7 +124,7 @@ func asMap(v reflect.Value, role Role) map[string]any {
 func plain(v reflect.Value, role Role) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return file.ShowDuration(x)
+		return strict.ShowDuration(x)
 	case Size:
 		return x.String()
 	}

@@ -8,8 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/admin"
@@ -69,7 +69,9 @@ type node struct {
 	writer   *addrfile.Writer
 	source   *file.Source
 	manager  *registry.Manager
-	live     chan struct{} // closed when a live source has spoken
+	waited   time.Time  // until when the start waits for registry and rules
+	rules    *ruleBook  // nil: no place of rules is configured
+	table    sync.Mutex // held while a table is compiled and swapped: registry and rules change on goroutines of their own
 	proxy    *proxy.Proxy
 	routes   route.Options
 	ids      *identity.Identifier
@@ -77,6 +79,10 @@ type node struct {
 	self     selftest
 	ready    *daemonset.Readiness
 	beacon   *daemonset.Beacon
+
+	ensembles []*ensemble
+	sources   []registry.Source // all of them, the one whose word counts most first
+	lookups   *lookups
 
 	leave func() // deregisters a remote proxy; nil: not registered
 
@@ -110,7 +116,7 @@ func (n *node) spawn(f func(context.Context)) {
 func (n *node) start(ctx context.Context) error {
 	n.limitMemory()
 	for _, step := range []func(context.Context) error{
-		n.openRunDir, n.openRegistry, n.startProxy, n.awaitRegistry, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
+		n.openRunDir, n.openRegistry, n.openRules, n.startProxy, n.startRules, n.awaitRegistry, n.awaitRules, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -157,33 +163,6 @@ func (n *node) openRunDir(context.Context) error {
 	return nil
 }
 
-// openRegistry loads what was known at the last run.
-func (n *node) openRegistry(context.Context) error {
-	c := &n.Config.Registry
-	if c.Path == filepath.Join(n.dir.Private(), "services.d") { // the default of last resort
-		if err := os.MkdirAll(c.Path, 0o755); err != nil {
-			return fmt.Errorf("registry: %w", err)
-		}
-	}
-	n.source = file.New(c.Path, n.Log, file.WithPoll(c.Poll), file.WithFraming(CheckFraming), file.WithValidate(CheckService))
-	mc := registry.ManagerConfig{
-		CoalesceWindow: c.Coalesce, MaxRemovalShare: c.MassShare, MinRemoval: c.MassMin, HoldRemoved: c.HoldRemoved,
-		MaxEndpoints: c.MaxEndpoints, MaxServices: c.MaxServices, LastKnownGood: c.LastKnownGood, Log: n.Log,
-	}
-	if mc.HoldRemoved == 0 {
-		mc.HoldRemoved = -1 // not at all
-	}
-	if mc.LastKnownGood == config.Off {
-		mc.LastKnownGood = ""
-	}
-	n.manager = registry.NewManager(mc, n.source)
-	if err := n.manager.LoadLastKnownGood(); err != nil {
-		n.Log.Error("last-known-good not used; starting without", "error", err)
-	}
-	n.live = make(chan struct{})
-	return nil
-}
-
 // startProxy runs the data plane with the table that is known, and lets the registry replace it from now on.
 func (n *node) startProxy(context.Context) error {
 	handOff, err := n.handOff()
@@ -203,6 +182,7 @@ func (n *node) startProxy(context.Context) error {
 	n.proxy, err = proxy.New(proxy.Config{
 		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
 		Identify: newIdentify(n.ids, n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
+		Lookup: n.lookups.hook(),
 		Access: proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
 	}, table)
 	if err != nil {
@@ -212,34 +192,14 @@ func (n *node) startProxy(context.Context) error {
 		return err
 	}
 	n.onClose(n.proxy.Stop)
+	n.lookups.notFound = n.proxy.NotFound
 	n.beacon = daemonset.NewBeacon(n.writer, n.proxy.Tick, n.Log)
 	n.manager.OnChange(n.tableChanged())
 	n.spawn(func(ctx context.Context) { _ = n.manager.Run(ctx) }) // returns nil
-	return nil
-}
-
-// awaitRegistry waits until the registry spoke, or was found to be unusable, or the time is up: what was known at the
-// last run is better than no proxy.
-func (n *node) awaitRegistry(ctx context.Context) error {
-	deadline := time.After(n.Config.Registry.Wait)
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for {
-		select {
-		case <-n.live:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-look.C:
-			if n.source.Stats().Errors == 0 {
-				continue
-			}
-		case <-deadline:
-		}
-		n.Log.Warn("the registry has not answered; starting with what is known", "registry", n.Config.Registry.Path,
-			"services", len(n.manager.Snapshot().Services))
-		return nil
+	if len(n.ensembles) > 0 {
+		n.spawn(n.tellUsed)
 	}
+	return nil
 }
 
 func (n *node) startAdmin(context.Context) error {
@@ -251,15 +211,19 @@ func (n *node) startAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := admin.New(admin.Sources{
+	src := admin.Sources{
 		Proxy: n.proxy, Manager: n.manager, File: n.source, Ready: n.ready, Log: n.Log,
 		MaxSources: n.Config.Limits.MaxSources, Config: n.Config.Map(n.Role), Bounds: bounds(n.Config),
 		Process: admin.Process{
 			Role: string(n.Role), Version: n.Version, Instance: n.instance, PID: os.Getpid(), Started: n.born,
 			RunDir: n.dir.Path(), Registry: n.Config.Registry.Path, Host: n.Config.Host, Zone: n.Config.Zone,
 		},
-		Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
-	})
+		Ensembles: n.ensembleStatus(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
+	}
+	if n.rules != nil {
+		src.Rules = n.rules
+	}
+	s := admin.New(src)
 	go s.Serve(l)
 	n.onClose(s.Close)
 	return nil

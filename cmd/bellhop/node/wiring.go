@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"sync"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/config"
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
@@ -20,7 +19,7 @@ func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-		MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+		SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
 }
 
@@ -28,7 +27,7 @@ func timeouts(c *config.Config) proxy.Timeouts {
 	t := &c.Timeouts
 	return proxy.Timeouts{
 		Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call, MaxCall: t.MaxCall,
-		Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall, KeepAlive: t.KeepAlive,
+		Lookup: t.Lookup, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall, KeepAlive: t.KeepAlive,
 		UserTimeout: t.UserTimeout,
 	}
 }
@@ -40,6 +39,7 @@ func bounds(c *config.Config) map[string]float64 {
 		"max_frame": float64(l.MaxFrame), "window": float64(l.Window), "depth": float64(l.Depth), "source_calls": float64(l.SourceCalls),
 		"total_calls": float64(l.TotalCalls), "source_bytes": float64(l.SourceBytes), "total_bytes": float64(l.TotalBytes),
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
+		"source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
 		"idle_per_pool": float64(l.IdlePerPool), "connects_open": float64(l.ConnectsOpen),
 	}
@@ -69,8 +69,11 @@ func CheckService(s *registry.Service) error {
 	return cluster.Check(s)
 }
 
-// compile makes a table of a snapshot, with our own service in it.
+// compile makes a table of a snapshot and the rules, with our own service in it. One at a time.
 func (n *node) compile(s *registry.Snapshot, prev *route.Table) (*route.Table, error) {
+	if n.rules != nil {
+		s = n.rules.Apply(s, n.rules.Rules())
+	}
 	with := *s
 	with.Services = maps.Clone(s.Services)
 	if with.Services == nil {
@@ -85,18 +88,23 @@ func (n *node) compile(s *registry.Snapshot, prev *route.Table) (*route.Table, e
 
 // tableChanged is what happens at every new snapshot. It runs on the manager's goroutine.
 func (n *node) tableChanged() func(*registry.Snapshot) {
-	spoke := sync.OnceFunc(func() { close(n.live) })
 	return func(s *registry.Snapshot) {
-		t, err := n.compile(s, n.proxy.Table())
-		if err != nil {
-			n.Log.Error("some services stay as they were", "error", err)
-		}
-		n.proxy.SetTable(t)
-		n.beacon.SetRemote(remoteAddrs(t))
-		if !s.Taken.IsZero() {
-			spoke()
-		}
+		n.swapTable()
+		n.lookups.forget(s)
 	}
+}
+
+// swapTable puts what registry and rules say now in force. The newest of both is read under the lock: what waited for it
+// may be old. Safe for concurrent use.
+func (n *node) swapTable() {
+	n.table.Lock()
+	defer n.table.Unlock()
+	t, err := n.compile(n.manager.Snapshot(), n.proxy.Table())
+	if err != nil {
+		n.Log.Error("some services stay as they were", "error", err)
+	}
+	n.proxy.SetTable(t)
+	n.beacon.SetRemote(remoteAddrs(t))
 }
 
 // remoteAddrs are the remote proxies for the address file, in this host's order of preference.
