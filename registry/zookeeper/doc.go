@@ -1,7 +1,7 @@
-// Package zookeeper is the registry in a ZooKeeper ensemble: discovery of the services that callers on this host use. It is
-// a registry.Source that no command makes use of yet: keys of the configuration, names learned from calls, and registration
-// are still to come. README.md beside this file is its specification. It must never publish what it could not read, never watch what nobody uses, never let a name from a
-// frame become a path unchecked, and never hold up an event loop.
+// Package zookeeper is the registry in a ZooKeeper ensemble: discovery of the services that callers on this host use,
+// registration, and documents that operators keep there. README.md beside this file is its specification. It must never
+// publish what it could not read, never watch what nobody uses, never let a name from a frame become a path unchecked, and
+// never hold up an event loop.
 //
 //	Want(name) ─► queue ─► readers (a few goroutines) ─► list of children, new children's data ─► publisher ─► publish
 //	 a call of an            ▲      ▲
