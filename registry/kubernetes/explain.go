@@ -5,6 +5,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"net/url"
 	"strings"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -14,7 +15,7 @@ import (
 func expired(err error) bool { return apierrors.IsResourceExpired(err) || apierrors.IsGone(err) }
 
 // explain says what an error of a request means, and what to do.
-func explain(err error, r *resource, verb string) string {
+func explain(err error, r *resource) string {
 	where := "in all namespaces"
 	role := "ClusterRole"
 	if r.namespace != "" {
@@ -24,8 +25,8 @@ func explain(err error, r *resource, verb string) string {
 	var wrongName x509.HostnameError
 	switch {
 	case apierrors.IsForbidden(err):
-		return fmt.Sprintf("no access: may not %s %s (apiGroup %q) %s; a %s needs the verbs list and watch on them, as in registry/kubernetes/rbac.yaml (%s)",
-			verb, r.name, r.group, where, role, clip(err.Error()))
+		return fmt.Sprintf("no access: may not list and watch %s (apiGroup %q) %s; a %s needs both verbs on them, as in registry/kubernetes/rbac.yaml",
+			r.name, r.group, where, role)
 	case apierrors.IsUnauthorized(err):
 		return "the API server does not know who this is: the token or client certificate is wrong or has run out (" + clip(err.Error()) + ")"
 	case apierrors.IsNotFound(err):
@@ -38,6 +39,10 @@ func explain(err error, r *resource, verb string) string {
 		return "the API server's certificate is for another name; check server, or tls-server-name (" + clip(err.Error()) + ")"
 	case errors.Is(err, context.DeadlineExceeded):
 		return fmt.Sprintf("no answer within %s", listTimeout)
+	}
+	var request *url.Error // it begins with a URL that is another one every time
+	if errors.As(err, &request) {
+		err = request.Err
 	}
 	return clip(err.Error())
 }

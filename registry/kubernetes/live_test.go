@@ -26,16 +26,24 @@ import (
 var (
 	apiOnce sync.Once
 	api     *kubeapi.API
+	apiDir  string
 	apiErr  error
 )
 
 func TestMain(m *testing.M) {
+	if kubeconfig := os.Getenv(loadChild); kubeconfig != "" {
+		load(kubeconfig)
+		return
+	}
 	code := m.Run()
 	if api != nil {
 		api.Close()
 	}
+	if apiDir != "" {
+		os.RemoveAll(apiDir)
+	}
 	if code == 0 {
-		// klog flushes its files from a goroutine without an end; client-go rotates certificates from another.
+		// klog flushes the files that it might have from a goroutine without an end.
 		if err := goleak.Find(goleak.IgnoreTopFunction("k8s.io/klog/v2.(*flushDaemon).run.func1")); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			code = 1
@@ -54,9 +62,8 @@ func cluster(t *testing.T) *kubeapi.API {
 		t.Skip(m)
 	}
 	apiOnce.Do(func() {
-		var dir string
-		if dir, apiErr = os.MkdirTemp("", "kubeapi"); apiErr == nil {
-			api, apiErr = kubeapi.Start(dir, kubeapi.Options{Users: []kubeapi.User{{Name: "nobody"}}})
+		if apiDir, apiErr = os.MkdirTemp("", "kubeapi"); apiErr == nil {
+			api, apiErr = kubeapi.Start(apiDir, kubeapi.Options{Users: []kubeapi.User{{Name: "nobody"}}, Controllers: []string{"endpointslice-controller"}})
 		}
 	})
 	if apiErr != nil {
@@ -188,7 +195,9 @@ func (w *watcher) await(what string, ok func(registry.Update) bool) registry.Upd
 
 // has is a service with exactly these addresses.
 func has(name string, addrs ...string) func(registry.Update) bool {
-	return func(u registry.Update) bool { return u.Services[name] != nil && slices.Equal(addresses(u, name), addrs) }
+	return func(u registry.Update) bool {
+		return u.Services[name] != nil && slices.Equal(addresses(u, name), addrs)
+	}
 }
 
 func addresses(u registry.Update, name string) []string {
@@ -352,7 +361,7 @@ func TestLeastAccess(t *testing.T) {
 	eventually(t, "no access to another ConfigMap", func() bool { return strings.Contains(other.Stats().Problem, "no access") })
 	n := follow(t, a.Kubeconfig("nobody"), Options{})
 	eventually(t, "no access", func() bool { return n.Stats().Problem != "" })
-	if p := n.Stats().Problem; !strings.Contains(p, `may not list services (apiGroup "") in all namespaces; a ClusterRole needs the verbs list and watch`) {
+	if p := n.Stats().Problem; !strings.Contains(p, `may not list and watch services (apiGroup "") in all namespaces; a ClusterRole needs both verbs`) {
 		t.Errorf("without a role: %s", p)
 	}
 }

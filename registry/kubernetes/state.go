@@ -301,10 +301,10 @@ func (s *state) touch(service string) {
 	}
 }
 
-// say logs what is wrong with a Service, once until it changes. The memory of it is bounded as the Services are.
+// say logs what is wrong with a Service, once until it changes. The memory of it has a bound, too.
 func (s *state) say(key, format string, args ...any) {
 	text := clip(fmt.Sprintf(format, args...))
-	if s.problems[key] == text || len(s.problems) >= s.o.MaxServices && s.problems[key] == "" {
+	if s.problems[key] == text || len(s.problems) >= 2*s.o.MaxServices && s.problems[key] == "" {
 		return
 	}
 	s.problems[key] = text

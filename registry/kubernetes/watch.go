@@ -62,13 +62,13 @@ func (r *resource) run(ctx context.Context, s sink) {
 			defer cancel()
 			list := r.newList()
 			err := r.request(&o).Do(ctx).Into(list)
-			r.judge(ctx, "list", err)
+			r.judge(ctx, err)
 			return list, err
 		},
 		WatchFuncWithContext: func(ctx context.Context, o metav1.ListOptions) (watch.Interface, error) {
 			o.Watch = true
 			w, err := r.request(&o).Watch(ctx)
-			r.judge(ctx, "watch", err)
+			r.judge(ctx, err)
 			return w, err
 		},
 	}
@@ -92,7 +92,7 @@ func (r *resource) request(o *metav1.ListOptions) *rest.Request {
 }
 
 // judge keeps what the API server, or the way to it, said to a request, and tells a new problem once, then once a minute.
-func (r *resource) judge(ctx context.Context, verb string, err error) {
+func (r *resource) judge(ctx context.Context, err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if err == nil {
@@ -110,7 +110,7 @@ func (r *resource) judge(ctx context.Context, verb string, err error) {
 		return // what was to be resumed is too long ago: the Reflector lists anew
 	}
 	r.failures.Add(1)
-	r.problem = explain(err, r, verb)
+	r.problem = explain(err, r)
 	if r.problem == r.said && time.Since(r.saidAt) < sayAgain {
 		return
 	}
