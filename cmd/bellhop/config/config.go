@@ -97,7 +97,8 @@ type Registry struct {
 	MaxServices   int           `yaml:"max_services" min:"1" max:"1000000" help:"an update with more services is rejected"`
 	MaxEndpoints  int           `yaml:"max_endpoints" min:"1" max:"1000000" help:"an update with more endpoints is rejected"`
 	LastKnownGood string        `yaml:"last_known_good" help:"the file that keeps what was known over a restart; default registry.json in the run directory's private; off: none"`
-	Order         []Text        `yaml:"order" help:"the registries by name (file, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed"`
+	Order         []Text        `yaml:"order" help:"the registries by name (file, kubernetes, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed, then kubernetes"`
+	Kubernetes    Kubernetes    `yaml:"kubernetes"`
 	ZooKeeper     []ZooKeeper   `yaml:"zookeeper" list:"ensembles" help:"ensembles to look for services in, besides the files"`
 }
 
@@ -214,6 +215,8 @@ const (
 	etcServices = "/etc/bellhop/services.d"
 	// RunDirEnv names the run directory for every command.
 	RunDirEnv = "BELLHOP_RUN_DIR"
+	// NodeEnv in registry.kubernetes.node stands for what the environment says: the downward API's spec.nodeName.
+	NodeEnv = "$NODE"
 	// Off turns a path or a listener off.
 	Off = "off"
 )
@@ -237,6 +240,10 @@ func Default(r Role) *Config {
 		Registry: Registry{
 			Wait: 2 * time.Second, Poll: time.Second, Coalesce: 100 * time.Millisecond, HoldRemoved: 10 * time.Minute,
 			MassShare: 0.3, MassMin: 2, MaxServices: 100_000, MaxEndpoints: 100_000,
+			Kubernetes: Kubernetes{
+				Selector: "bellhop.dev/enabled=true", QPS: 20, Burst: 50,
+				MaxServices: 10_000, MaxEndpoints: 100_000, MaxPerService: 20_000, MaxPods: 2_000,
+			},
 		},
 		Defaults: ServiceDefaults{MaxConns: 256, MaxPending: 1024, Depth: 8},
 		Limits: Limits{
@@ -291,6 +298,9 @@ func (c *Config) Resolve() error {
 	or(&c.Remote.Register, c.Registry.Path)
 	if c.Host == "" {
 		c.Host, _ = os.Hostname() // without one, no endpoint is on the same host
+	}
+	if c.Registry.Kubernetes.Node == NodeEnv {
+		c.Registry.Kubernetes.Node = os.Getenv("NODE")
 	}
 	c.resolveRegistries()
 	for i := range c.Listeners {

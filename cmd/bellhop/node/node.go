@@ -81,6 +81,7 @@ type node struct {
 	beacon   *daemonset.Beacon
 
 	ensembles []*ensemble
+	cluster   kubernetesCluster
 	sources   []registry.Source // all of them, the one whose word counts most first
 	lookups   *lookups
 
@@ -218,7 +219,7 @@ func (n *node) startAdmin(context.Context) error {
 			Role: string(n.Role), Version: n.Version, Instance: n.instance, PID: os.Getpid(), Started: n.born,
 			RunDir: n.dir.Path(), Registry: n.Config.Registry.Path, Host: n.Config.Host, Zone: n.Config.Zone,
 		},
-		Ensembles: n.ensembleStatus(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
+		Ensembles: n.ensembleStatus(), Kubernetes: n.cluster.status(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
 	}
 	if n.rules != nil {
 		src.Rules = n.rules
