@@ -191,7 +191,7 @@ func (m *Manager) step(now time.Time) {
 	mail := m.mail
 	m.mail = make(map[*part]letter)
 	m.mu.Unlock()
-	first := false
+	first, live := false, 0
 	for _, p := range m.parts {
 		if l, ok := mail[p]; ok {
 			wasLive := p.live
@@ -200,10 +200,14 @@ func (m *Manager) step(now time.Time) {
 			}
 		}
 		p.expire(now)
+		if p.live {
+			live++
+		}
 	}
 	if m.rebuild(first) && m.onChange != nil {
 		m.onChange(m.snapshot.Load())
 	}
+	m.stats.sources.Store(int64(live))
 }
 
 // take lets one update replace a part, unless it is broken; it says whether it did.

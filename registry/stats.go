@@ -8,6 +8,7 @@ type Stats struct {
 	RejectedUpdates uint64 // updates refused as broken; the old part stood
 	SourceErrors    uint64 // times a source's Run failed and was started again
 	LastGoodUnix    int64  // when the last good update was read, Unix seconds; 0: never in this process
+	Sources         int    // sources that have said something in this process that was taken, and handed out
 	Services        int    // in the present snapshot
 	Endpoints       int    // in the present snapshot, held ones included
 	Remotes         int    // in the present snapshot
@@ -18,7 +19,7 @@ type Stats struct {
 
 type counters struct {
 	updates, rejected, sourceErrors, lkgWrites, lkgWriteErrors atomic.Uint64
-	lastGood, services, endpoints, remotes, held               atomic.Int64
+	lastGood, sources, services, endpoints, remotes, held      atomic.Int64
 }
 
 func (c *counters) describe(s *Snapshot, held int) {
@@ -37,7 +38,7 @@ func (m *Manager) Stats() Stats {
 	c := &m.stats
 	return Stats{
 		Updates: c.updates.Load(), RejectedUpdates: c.rejected.Load(), SourceErrors: c.sourceErrors.Load(),
-		LastGoodUnix: c.lastGood.Load(), Services: int(c.services.Load()), Endpoints: int(c.endpoints.Load()),
+		LastGoodUnix: c.lastGood.Load(), Sources: int(c.sources.Load()), Services: int(c.services.Load()), Endpoints: int(c.endpoints.Load()),
 		Remotes: int(c.remotes.Load()), HeldEndpoints: int(c.held.Load()),
 		LKGWrites: c.lkgWrites.Load(), LKGWriteErrors: c.lkgWriteErrors.Load(),
 	}

@@ -14,6 +14,7 @@ import (
 
 // Options say what a Source looks for and where. Zero fields mean their defaults.
 type Options struct {
+	Name     string   // of the source; default zookeeper
 	Layout   Layout   // default Bellhop
 	Path     string   // of a service, with {service} for its name; default Layout.Root()
 	Remotes  string   // the path under which remote proxies register; "": they are not looked for
@@ -35,6 +36,9 @@ type Options struct {
 }
 
 func (o *Options) defaults() {
+	if o.Name == "" {
+		o.Name = "zookeeper"
+	}
 	or := func(n *int, def int) {
 		if *n == 0 {
 			*n = def
@@ -199,8 +203,8 @@ func CheckName(name string) error {
 	return nil
 }
 
-// Name returns "zookeeper".
-func (s *Source) Name() string { return "zookeeper" }
+// Name is what the options call it.
+func (s *Source) Name() string { return s.o.Name }
 
 // Want asks for a service that somebody calls and that the routing table does not know. true: it is being looked up, and
 // either an update has it soon or the function given to New is told. false: there is no such service, as far as is known,

@@ -14,6 +14,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/proxy"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
 )
 
 // Sources are what the admin side reads.
@@ -21,6 +22,7 @@ type Sources struct {
 	Proxy      *proxy.Proxy
 	Manager    *registry.Manager
 	File       *file.Source
+	Ensembles  []Ensemble
 	Ready      *daemonset.Readiness
 	Log        *slog.Logger
 	Config     map[string]any // in force, without secrets
@@ -29,6 +31,13 @@ type Sources struct {
 	Process    Process
 	Listeners  []Listener
 	State      func() string // of the address file
+}
+
+// Ensemble is a ZooKeeper ensemble that services come from.
+type Ensemble struct {
+	Name    string
+	Servers string
+	Stats   func() zookeeper.Stats // safe for concurrent use
 }
 
 // Process is who answers.

@@ -44,6 +44,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.sources(e)
 	c.endpoints(ctx, e)
 	c.registry(e)
+	c.ensembles(e)
 	c.process(e)
 }
 

@@ -125,7 +125,7 @@ func (s *Server) Status(ctx context.Context, window time.Duration) (*Status, err
 	out := compare(first, second, s.Proxy.Table(), endpoints)
 	out.Process, out.Listeners, out.State = s.Process, s.Listeners, s.State()
 	out.UptimeS = time.Since(s.Process.Started).Seconds()
-	out.Problem = s.File.Stats().LastError
+	out.Problem = s.registryProblem()
 	out.Ready = "ok"
 	if err := s.Ready.Check(ctx); err != nil {
 		out.Ready = err.Error()

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
 )
 
 // checks are the judges that the tag `check` names. Their errors say what to write instead.
@@ -20,6 +21,14 @@ var checks = map[string]func(string) error{
 	"framing":  checkFraming,
 	"hostport": checkHostPort,
 	"admin":    checkAdmin,
+
+	"word":       checkWord,
+	"wire":       checkWire,
+	"label":      checkLabel,
+	"zkservers":  checkServers,
+	"zkpath":     checkNode,
+	"zktemplate": checkTemplate,
+	"zkservice":  zookeeper.CheckName,
 }
 
 func checkCIDR(s string) error {
@@ -118,6 +127,7 @@ func (d *decoder) cross(c *Config) {
 	if c.Drain.Grace >= c.Drain.Timeout {
 		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", file.ShowDuration(c.Drain.Grace), file.ShowDuration(c.Drain.Timeout))
 	}
+	d.registries(c)
 	l := &c.Limits
 	d.share("calls", l.SourceCalls > l.TotalCalls)
 	d.share("bytes", l.SourceBytes > l.TotalBytes)

@@ -28,8 +28,9 @@ type Config struct {
 	Workers    int    `yaml:"workers" min:"0" max:"64" help:"event loops; 0: one for each CPU that the process may use, at most 16"`
 	AllowCIDRs []Text `yaml:"allow_cidrs" check:"cidr" help:"networks that TCP callers may come from, besides this node's own addresses; a shared proxy is no open relay"`
 
-	Listeners   []Listener      `yaml:"listeners" help:"where callers come in; what is listed replaces the defaults"`
+	Listeners   []Listener      `yaml:"listeners" list:"listeners" help:"where callers come in; what is listed replaces the defaults"`
 	Registry    Registry        `yaml:"registry"`
+	Register    []Registration  `yaml:"register" role:"local" list:"registrations" help:"services of this host to register while they are healthy, because they can't do it themselves"`
 	Defaults    ServiceDefaults `yaml:"service_defaults"`
 	Limits      Limits          `yaml:"limits"`
 	Timeouts    Timeouts        `yaml:"timeouts"`
@@ -95,6 +96,8 @@ type Registry struct {
 	MaxServices   int           `yaml:"max_services" min:"1" max:"1000000" help:"an update with more services is rejected"`
 	MaxEndpoints  int           `yaml:"max_endpoints" min:"1" max:"1000000" help:"an update with more endpoints is rejected"`
 	LastKnownGood string        `yaml:"last_known_good" help:"the file that keeps what was known over a restart; default registry.json in the run directory's private; off: none"`
+	Order         []Text        `yaml:"order" help:"the registries by name (file, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed"`
+	ZooKeeper     []ZooKeeper   `yaml:"zookeeper" list:"ensembles" help:"ensembles to look for services in, besides the files"`
 }
 
 // ServiceDefaults are what a service gets that does not say. Its deadline is timeouts.call.
@@ -149,7 +152,7 @@ type RemoteRole struct {
 	TokenFile string    `yaml:"token_file" help:"file of the secret that admits hand-off connections"`
 	TLS       ServerTLS `yaml:"tls"`
 	Advertise string    `yaml:"advertise" check:"hostport" help:"the host:port to register; default the first tcp listener's"`
-	Register  string    `yaml:"register" help:"the registry folder to register in; default registry.path; off: not at all"`
+	Register  string    `yaml:"register" help:"the registry folder to register in, or zookeeper:NAME for an ensemble; default registry.path; off: not at all"`
 	Grant     Grant     `yaml:"grant"`
 }
 
@@ -268,6 +271,7 @@ func (c *Config) Resolve() error {
 	if c.Host == "" {
 		c.Host, _ = os.Hostname() // without one, no endpoint is on the same host
 	}
+	c.resolveRegistries()
 	for i := range c.Listeners {
 		c.Listeners[i].resolve(filepath.Join(c.RunDir, "pub"))
 	}

@@ -55,7 +55,7 @@ func keyTable() string {
 	for _, k := range Keys() {
 		head, _, nested := strings.Cut(k.Path, ".")
 		head = strings.TrimSuffix(head, "[]")
-		if !nested && head != "listeners" {
+		if !nested && head != "listeners" && head != "register" {
 			head = ""
 		}
 		if head != section {

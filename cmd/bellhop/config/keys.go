@@ -32,7 +32,7 @@ func keys(out []Key, v reflect.Value, prefix string, defaults bool) []Key {
 		case f.Type.Kind() == reflect.Struct:
 			out = keys(out, v.Field(i), path, defaults)
 		case f.Type.Kind() == reflect.Slice && f.Type.Elem().Kind() == reflect.Struct:
-			out = append(out, Key{path, "list of listeners", "see below", help})
+			out = append(out, Key{path, "list of " + f.Tag.Get("list"), listDefault(path), help})
 			out = keys(out, reflect.Zero(f.Type.Elem()), path+"[]", false)
 		default:
 			def := "none"
@@ -43,6 +43,14 @@ func keys(out []Key, v reflect.Value, prefix string, defaults bool) []Key {
 		}
 	}
 	return out
+}
+
+// listDefault: where callers come in has defaults, which differ by role; other lists are empty.
+func listDefault(path string) string {
+	if path == "listeners" {
+		return "see below"
+	}
+	return "none"
 }
 
 func typeName(f reflect.StructField) string {

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"time"
 
@@ -69,7 +68,6 @@ type node struct {
 	writer   *addrfile.Writer
 	source   *file.Source
 	manager  *registry.Manager
-	live     chan struct{} // closed when a live source has spoken
 	proxy    *proxy.Proxy
 	routes   route.Options
 	ids      *identity.Identifier
@@ -77,6 +75,10 @@ type node struct {
 	self     selftest
 	ready    *daemonset.Readiness
 	beacon   *daemonset.Beacon
+
+	ensembles []*ensemble
+	sources   []registry.Source // all of them, the one whose word counts most first
+	lookups   *lookups
 
 	leave func() // deregisters a remote proxy; nil: not registered
 
@@ -157,33 +159,6 @@ func (n *node) openRunDir(context.Context) error {
 	return nil
 }
 
-// openRegistry loads what was known at the last run.
-func (n *node) openRegistry(context.Context) error {
-	c := &n.Config.Registry
-	if c.Path == filepath.Join(n.dir.Private(), "services.d") { // the default of last resort
-		if err := os.MkdirAll(c.Path, 0o755); err != nil {
-			return fmt.Errorf("registry: %w", err)
-		}
-	}
-	n.source = file.New(c.Path, n.Log, file.WithPoll(c.Poll), file.WithFraming(CheckFraming), file.WithValidate(CheckService))
-	mc := registry.ManagerConfig{
-		CoalesceWindow: c.Coalesce, MaxRemovalShare: c.MassShare, MinRemoval: c.MassMin, HoldRemoved: c.HoldRemoved,
-		MaxEndpoints: c.MaxEndpoints, MaxServices: c.MaxServices, LastKnownGood: c.LastKnownGood, Log: n.Log,
-	}
-	if mc.HoldRemoved == 0 {
-		mc.HoldRemoved = -1 // not at all
-	}
-	if mc.LastKnownGood == config.Off {
-		mc.LastKnownGood = ""
-	}
-	n.manager = registry.NewManager(mc, n.source)
-	if err := n.manager.LoadLastKnownGood(); err != nil {
-		n.Log.Error("last-known-good not used; starting without", "error", err)
-	}
-	n.live = make(chan struct{})
-	return nil
-}
-
 // startProxy runs the data plane with the table that is known, and lets the registry replace it from now on.
 func (n *node) startProxy(context.Context) error {
 	handOff, err := n.handOff()
@@ -218,30 +193,6 @@ func (n *node) startProxy(context.Context) error {
 	return nil
 }
 
-// awaitRegistry waits until the registry spoke, or was found to be unusable, or the time is up: what was known at the
-// last run is better than no proxy.
-func (n *node) awaitRegistry(ctx context.Context) error {
-	deadline := time.After(n.Config.Registry.Wait)
-	look := time.NewTicker(10 * time.Millisecond)
-	defer look.Stop()
-	for {
-		select {
-		case <-n.live:
-			return nil
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-look.C:
-			if n.source.Stats().Errors == 0 {
-				continue
-			}
-		case <-deadline:
-		}
-		n.Log.Warn("the registry has not answered; starting with what is known", "registry", n.Config.Registry.Path,
-			"services", len(n.manager.Snapshot().Services))
-		return nil
-	}
-}
-
 func (n *node) startAdmin(context.Context) error {
 	n.ready = daemonset.NewReadiness(n.self.call)
 	if n.Config.Admin.Listen == config.Off {
@@ -258,7 +209,7 @@ func (n *node) startAdmin(context.Context) error {
 			Role: string(n.Role), Version: n.Version, Instance: n.instance, PID: os.Getpid(), Started: n.born,
 			RunDir: n.dir.Path(), Registry: n.Config.Registry.Path, Host: n.Config.Host, Zone: n.Config.Zone,
 		},
-		Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
+		Ensembles: n.ensembleStatus(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
 	})
 	go s.Serve(l)
 	n.onClose(s.Close)

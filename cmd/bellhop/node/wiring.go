@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"maps"
 	"runtime"
-	"sync"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/config"
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
@@ -85,7 +84,6 @@ func (n *node) compile(s *registry.Snapshot, prev *route.Table) (*route.Table, e
 
 // tableChanged is what happens at every new snapshot. It runs on the manager's goroutine.
 func (n *node) tableChanged() func(*registry.Snapshot) {
-	spoke := sync.OnceFunc(func() { close(n.live) })
 	return func(s *registry.Snapshot) {
 		t, err := n.compile(s, n.proxy.Table())
 		if err != nil {
@@ -93,9 +91,7 @@ func (n *node) tableChanged() func(*registry.Snapshot) {
 		}
 		n.proxy.SetTable(t)
 		n.beacon.SetRemote(remoteAddrs(t))
-		if !s.Taken.IsZero() {
-			spoke()
-		}
+		n.lookups.forget(s)
 	}
 }
 

@@ -1,0 +1,252 @@
+package node
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/cmd/bellhop/admin"
+	"github.com/bellhop-mesh/bellhop/cmd/bellhop/config"
+	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
+)
+
+// ensemble is a ZooKeeper ensemble that is in use.
+type ensemble struct {
+	cfg    *config.ZooKeeper
+	client *zookeeper.Client
+	source *zookeeper.Source
+}
+
+// openRegistry connects to the registries and loads what was known at the last run.
+func (n *node) openRegistry(context.Context) error {
+	c := &n.Config.Registry
+	if c.Path == filepath.Join(n.dir.Private(), "services.d") { // the default of last resort
+		if err := os.MkdirAll(c.Path, 0o755); err != nil {
+			return fmt.Errorf("registry: %w", err)
+		}
+	}
+	n.source = file.New(c.Path, n.Log, file.WithPoll(c.Poll), file.WithFraming(CheckFraming), file.WithValidate(CheckService))
+	n.lookups = &lookups{told: map[string]int{}}
+	sources := map[string]registry.Source{config.FileRegistry: n.source}
+	for i := range c.ZooKeeper {
+		e, err := n.openEnsemble(&c.ZooKeeper[i])
+		if err != nil {
+			return &ConfigError{fmt.Errorf("registry.zookeeper[%d]: %w", i, err)}
+		}
+		n.ensembles = append(n.ensembles, e)
+		n.lookups.sources = append(n.lookups.sources, e.source)
+		sources[e.cfg.Name] = e.source
+	}
+	for _, name := range n.Config.RegistryOrder() {
+		n.sources = append(n.sources, sources[name])
+	}
+	n.manager = registry.NewManager(n.managerConfig(), n.sources...)
+	if err := n.manager.LoadLastKnownGood(); err != nil {
+		n.Log.Error("last-known-good not used; starting without", "error", err)
+	}
+	for name := range n.manager.Snapshot().Services {
+		for _, e := range n.ensembles {
+			e.source.Remember(name)
+		}
+	}
+	return nil
+}
+
+func (n *node) managerConfig() registry.ManagerConfig {
+	c := &n.Config.Registry
+	mc := registry.ManagerConfig{
+		CoalesceWindow: c.Coalesce, MaxRemovalShare: c.MassShare, MinRemoval: c.MassMin, HoldRemoved: c.HoldRemoved,
+		MaxEndpoints: c.MaxEndpoints, MaxServices: c.MaxServices, LastKnownGood: c.LastKnownGood, Log: n.Log,
+	}
+	if mc.HoldRemoved == 0 {
+		mc.HoldRemoved = -1 // not at all
+	}
+	if mc.LastKnownGood == config.Off {
+		mc.LastKnownGood = ""
+	}
+	return mc
+}
+
+func (n *node) openEnsemble(z *config.ZooKeeper) (*ensemble, error) {
+	client, err := n.newClient(z)
+	if err != nil {
+		return nil, err
+	}
+	services := slices.Clone(z.Services)
+	for i := range n.Config.Listeners { // such a listener's callers name no other
+		if name := n.Config.Listeners[i].Service; name != "" && !slices.Contains(services, name) {
+			services = append(services, name)
+		}
+	}
+	source := zookeeper.New(client, zookeeper.Options{
+		Name: z.Name, Layout: zookeeper.Layout(z.Layout), Path: z.Path, Remotes: z.Remotes, Endpoint: z.Endpoint, Framing: z.Framing,
+		Services: services, UsedFile: n.Config.UsedFile(z), MaxServices: z.MaxServices, MaxPending: z.MaxPending,
+		MaxUnknown: z.MaxUnknown, Unknown: z.Unknown, Audit: z.Audit, Forget: z.Forget, CheckFraming: CheckFraming, Log: n.Log,
+	}, n.lookups.absent)
+	return &ensemble{z, client, source}, nil
+}
+
+// newClient begins a session with an ensemble. It lives until the node is closed.
+func (n *node) newClient(z *config.ZooKeeper) (*zookeeper.Client, error) {
+	cc := zookeeper.ClientConfig{
+		Servers: z.Servers, Session: z.Session, ACL: z.ACL, MaxReply: int(z.MaxReply), Reconnect: z.Reconnect, Log: n.Log.With("registry", z.Name),
+	}
+	var err error
+	if cc.Digest, err = readDigest(z.DigestFile); err != nil {
+		return nil, fmt.Errorf("digest_file: %w", err)
+	}
+	if z.TLS.Set() {
+		if cc.TLS, err = clientTLS(z.TLS); err != nil {
+			return nil, err
+		}
+	}
+	client, err := zookeeper.NewClient(cc)
+	if err != nil {
+		return nil, err
+	}
+	n.onClose(client.Close)
+	return client, nil
+}
+
+// maxDigest bounds user:password, in bytes.
+const maxDigest = 1024
+
+// readDigest reads the file of a digest; without a path there is none.
+func readDigest(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, maxDigest+1))
+	if err != nil {
+		return "", err
+	}
+	b = bytes.TrimSpace(b)
+	user, password, ok := bytes.Cut(b, []byte(":"))
+	if len(b) > maxDigest || !ok || len(user) == 0 || len(password) == 0 {
+		return "", fmt.Errorf("%s holds %d bytes that are no user:password of at most %d", path, len(b), maxDigest)
+	}
+	return string(b), nil
+}
+
+// awaitRegistry waits until every registry spoke, or was found to be unusable, or the time is up: what was known at the
+// last run is better than no proxy.
+func (n *node) awaitRegistry(ctx context.Context) error {
+	wait := n.Config.Registry.Wait
+	if len(n.manager.Snapshot().Services) > 0 && len(n.ensembles) > 0 {
+		wait = min(wait, knownWait)
+	}
+	deadline := time.After(wait)
+	look := time.NewTicker(10 * time.Millisecond)
+	defer look.Stop()
+	for late := false; n.manager.Stats().Sources < len(n.sources); {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-look.C:
+		case <-deadline:
+			late = true
+		}
+		if problem := n.registryProblem(); late || problem != nil {
+			n.Log.Warn("not every registry has answered; starting with what is known", "problem", problem, "waited", time.Since(n.born).Round(time.Millisecond),
+				"services", len(n.manager.Snapshot().Services))
+			return nil
+		}
+	}
+	return nil
+}
+
+// knownWait is how long the start waits for registries over the network when there is something to begin with: an
+// ensemble that is down must not keep a host's callers waiting.
+const knownWait = 500 * time.Millisecond
+
+// registryProblem says why waiting for the registries is of no use: all that have not spoken yet can't be read.
+func (n *node) registryProblem() error {
+	var errs []error
+	spoke := n.manager.Stats().Sources
+	if st := n.source.Stats(); st.Errors > 0 {
+		errs = append(errs, errors.New(st.LastError))
+	}
+	for _, e := range n.ensembles {
+		if why := e.client.Problem(); why != "" {
+			errs = append(errs, fmt.Errorf("%s: %s", e.cfg.Name, why))
+		}
+	}
+	if len(errs) == 0 || spoke+len(errs) < len(n.sources) {
+		return nil
+	}
+	return errors.Join(errs...)
+}
+
+// lookups asks every ensemble for a service that the table does not know, and knows when the last of them has found that
+// it is not there.
+type lookups struct {
+	sources  []*zookeeper.Source
+	notFound func(service string) // set before the sources run
+
+	mu   sync.Mutex
+	told map[string]int // ensembles that are still looking
+}
+
+// want asks for a service. It is called on an event loop: it must not block, and asking does not.
+func (l *lookups) want(service string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	looking := 0
+	for _, s := range l.sources {
+		if s.Want(service) {
+			looking++
+		}
+	}
+	if looking > 0 {
+		l.told[service] = looking
+	}
+	return looking > 0
+}
+
+// absent is told by an ensemble that a service is not there.
+func (l *lookups) absent(service string) {
+	l.mu.Lock()
+	l.told[service]--
+	none := l.told[service] <= 0
+	if none {
+		delete(l.told, service)
+	}
+	l.mu.Unlock()
+	if none && l.notFound != nil {
+		l.notFound(service)
+	}
+}
+
+// forget drops the names that were found.
+func (l *lookups) forget(s *registry.Snapshot) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name := range l.told {
+		if s.Services[name] != nil {
+			delete(l.told, name)
+		}
+	}
+}
+
+// status is what the admin side tells of the ensembles.
+func (n *node) ensembleStatus() []admin.Ensemble {
+	out := make([]admin.Ensemble, 0, len(n.ensembles))
+	for _, e := range n.ensembles {
+		out = append(out, admin.Ensemble{Name: e.cfg.Name, Servers: e.cfg.Servers, Stats: e.source.Stats})
+	}
+	return out
+}
