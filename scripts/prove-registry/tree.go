@@ -1,0 +1,66 @@
+package main
+
+import (
+	"errors"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/go-zookeeper/zk"
+)
+
+// tree is the operator's session: it registers and removes, by ways that no event touches.
+type tree struct{ conn *zk.Conn }
+
+type silent struct{}
+
+// Printf says nothing.
+func (silent) Printf(string, ...any) {}
+
+func openTree(servers string) (*tree, error) {
+	c, _, err := zk.Connect(strings.Split(servers, ","), 10*time.Second, zk.WithLogger(silent{}))
+	return &tree{c}, err
+}
+
+func (t *tree) close() { t.conn.Close() }
+
+// insist tries again while servers come and go.
+func insist(f func() error) error {
+	for deadline := time.Now().Add(30 * time.Second); ; {
+		err := f()
+		passing := errors.Is(err, zk.ErrConnectionClosed) || errors.Is(err, zk.ErrNoServer) || errors.Is(err, zk.ErrSessionExpired)
+		if err == nil || !passing || time.Now().After(deadline) {
+			return err
+		}
+		time.Sleep(20 * time.Millisecond)
+	}
+}
+
+// put creates a node with its parents.
+func (t *tree) put(p string) error {
+	return insist(func() error {
+		_, err := t.conn.Create(p, nil, 0, zk.WorldACL(zk.PermAll))
+		if errors.Is(err, zk.ErrNoNode) && path.Dir(p) != "/" {
+			if err := t.put(path.Dir(p)); err != nil {
+				return err
+			}
+			_, err = t.conn.Create(p, nil, 0, zk.WorldACL(zk.PermAll))
+		}
+		if errors.Is(err, zk.ErrNodeExists) {
+			return nil
+		}
+		return err
+	})
+}
+
+// remove deletes nodes in one transaction.
+func (t *tree) remove(paths ...string) error {
+	ops := make([]any, 0, len(paths))
+	for _, p := range paths {
+		ops = append(ops, &zk.DeleteRequest{Path: p, Version: -1})
+	}
+	return insist(func() error {
+		_, err := t.conn.Multi(ops...)
+		return err
+	})
+}
