@@ -24,7 +24,8 @@ type load struct {
 	names  []string
 	every  time.Duration
 	quit   chan struct{}
-	done   sync.WaitGroup
+	paced  sync.WaitGroup
+	flight sync.WaitGroup // calls; added to under mu while not paused
 
 	mu     sync.Mutex // guards what follows
 	paused bool
@@ -45,7 +46,7 @@ func newLoad(file string, rate int, services ...string) (*load, error) {
 	for _, name := range services {
 		l.to = append(l.to, client.NewTClient(c, name, client.CallOptions{Timeout: time.Second}))
 	}
-	l.done.Go(l.pace)
+	l.paced.Go(l.pace)
 	return l, nil
 }
 
@@ -60,17 +61,15 @@ func (l *load) pace() {
 			return
 		case now := <-tick.C:
 			l.mu.Lock()
-			paused := l.paused
-			l.mu.Unlock()
-			if paused {
+			if l.paused {
 				next = now
-				continue
 			}
 			for ; next.Before(now); next = next.Add(l.every) {
 				i := n % len(l.to)
 				n++
-				l.done.Go(func() { _ = l.one(i) })
+				l.flight.Go(func() { _ = l.one(i) })
 			}
+			l.mu.Unlock()
 		}
 	}
 }
@@ -110,14 +109,12 @@ func (l *load) begin() {
 	l.now, l.last, l.paused = tally{}, time.Now(), false
 }
 
-// pause starts no more calls.
-func (l *load) pause() {
+// pause starts no more calls, and waits for those that are under way.
+func (l *load) pause() tally {
 	l.mu.Lock()
-	defer l.mu.Unlock()
 	l.paused = true
-}
-
-func (l *load) taken() tally {
+	l.mu.Unlock()
+	l.flight.Wait()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.now
@@ -134,6 +131,7 @@ func (l *load) from(addr string) <-chan time.Time {
 
 func (l *load) stop() {
 	close(l.quit)
-	l.done.Wait()
+	l.paced.Wait()
+	l.flight.Wait()
 	_ = l.client.Close()
 }

@@ -19,8 +19,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// peer is a Thrift server in a process of its own. Every call is answered with who answers, "service|address". On SIGTERM
-// it takes no more connections, answers what has arrived, closes each connection together with its last reply, and ends.
+// peer is a Thrift server; a process of its own has some of them. Every call is answered with who answers,
+// "service|address". On SIGTERM it takes no more connections, answers what has arrived, closes each connection together
+// with its last reply, and ends.
 type peer struct {
 	name     string
 	draining atomic.Bool
@@ -35,22 +36,30 @@ const (
 	peerFrame  = 1 << 20
 )
 
-// runPeer is the process.
-func runPeer(service, listen string) error {
-	l, err := net.Listen("tcp", listen)
-	if err != nil {
-		return err
-	}
-	p := &peer{name: service + "|" + l.Addr().String(), conns: map[net.Conn]struct{}{}}
+// runPeers is the process: a peer for every pair of a service and an address to listen at. It prints the addresses.
+func runPeers(pairs []string) error {
 	stop := make(chan os.Signal, 1)
 	signal.Notify(stop, syscall.SIGTERM)
-	go func() {
-		<-stop
-		p.drain(l)
-	}()
-	fmt.Println(l.Addr())
-	p.accept(l)
-	p.all.Wait()
+	var all sync.WaitGroup
+	var drains []func()
+	for i := 0; i+1 < len(pairs); i += 2 {
+		l, err := net.Listen("tcp", pairs[i+1])
+		if err != nil {
+			return err
+		}
+		p := &peer{name: pairs[i] + "|" + l.Addr().String(), conns: map[net.Conn]struct{}{}}
+		drains = append(drains, func() { p.drain(l) })
+		all.Go(func() {
+			p.accept(l)
+			p.all.Wait()
+		})
+		fmt.Println(l.Addr())
+	}
+	<-stop
+	for _, drain := range drains {
+		drain()
+	}
+	all.Wait()
 	return nil
 }
 

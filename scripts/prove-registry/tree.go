@@ -12,13 +12,13 @@ import (
 // tree is the operator's session: it registers and removes, by ways that no event touches.
 type tree struct{ conn *zk.Conn }
 
-type silent struct{}
+type quiet struct{}
 
 // Printf says nothing.
-func (silent) Printf(string, ...any) {}
+func (quiet) Printf(string, ...any) {}
 
 func openTree(servers string) (*tree, error) {
-	c, _, err := zk.Connect(strings.Split(servers, ","), 10*time.Second, zk.WithLogger(silent{}))
+	c, _, err := zk.Connect(strings.Split(servers, ","), 10*time.Second, zk.WithLogger(quiet{}))
 	return &tree{c}, err
 }
 

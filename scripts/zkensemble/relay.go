@@ -14,6 +14,7 @@ import (
 type Relay struct {
 	Swallow atomic.Bool // watch events are dropped
 	Deaf    atomic.Bool // requests to set watches again are dropped
+	Refuse  atomic.Bool // new connections are ended at once; Cut ends the others
 
 	target  func() string
 	listen  net.Listener
@@ -74,6 +75,10 @@ func (r *Relay) accept() {
 		in, err := r.listen.Accept()
 		if err != nil {
 			return
+		}
+		if r.Refuse.Load() {
+			_ = in.Close()
+			continue
 		}
 		out, err := net.Dial("tcp", r.target())
 		if err != nil {
