@@ -35,6 +35,9 @@ var events = []event{
 	{"servers", oneByOne},
 	{"outage", allDown},
 	{"silence", silent},
+	{"restart", restart},
+	{"expiry", expiry},
+	{"watches", losses},
 }
 
 func main() {

@@ -26,7 +26,7 @@ func seen(t *prove.Table, what string, took, target time.Duration) {
 	t.Add(what, "≤ "+target.String(), took.Round(time.Millisecond).String(), took <= target)
 }
 
-// outage lets something happen to the ensemble under load, after which a change must be seen.
+// outageOf lets something happen to the ensemble under load, after which a change must be seen.
 func (s *stage) outageOf(ctx context.Context, t *prove.Table, event string, happens func() error) error {
 	if err := s.ordinary(ctx); err != nil {
 		return err
@@ -38,7 +38,7 @@ func (s *stage) outageOf(ctx context.Context, t *prove.Table, event string, happ
 			return err
 		}
 		var err error
-		took, err = s.change(ctx, "shop.Cart")
+		took, err = s.change(ctx, shop[0])
 		return err
 	})
 	calls(t, event, n, time.Since(begun))

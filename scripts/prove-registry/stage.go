@@ -16,11 +16,15 @@ import (
 
 const (
 	rate     = 1000 // calls a second
+	session  = 4 * time.Second
 	root     = "/bellhop/services/"
 	settle   = time.Second      // of load, before an event and after it
 	patience = 60 * time.Second // for anything that has no target
 	drained  = 3 * time.Second  // a server that shall end has ended
 )
+
+// shop is what ordinary events have.
+var shop = []string{"shop.Cart", "shop.Price", "shop.Stock", "shop.User"}
 
 // stage is what an event happens on. Every event has one of its own.
 type stage struct {
@@ -123,8 +127,8 @@ func (s *stage) begin(ctx context.Context, services ...string) error {
 	}
 	s.proxy = &prove.Bellhop{
 		Dir: filepath.Join(s.dir, "local"), Config: "listeners:\n  - {net: unix, addr: call.sock}\n",
-		Registries: fmt.Sprintf("zookeeper: [{name: main, servers: %q, session: 4s, audit: 5s, services: [%s]}]",
-			strings.Join(servers, ","), strings.Join(services, ", ")),
+		Registries: fmt.Sprintf("zookeeper: [{name: main, servers: %q, session: %s, audit: 5s, services: [%s]}]",
+			strings.Join(servers, ","), session, strings.Join(services, ", ")),
 	}
 	err := s.proxy.Start(ctx)
 	if err == nil {
@@ -135,13 +139,12 @@ func (s *stage) begin(ctx context.Context, services ...string) error {
 
 // ordinary starts four services with four servers each, the proxy, and callers of all.
 func (s *stage) ordinary(ctx context.Context) error {
-	services := []string{"shop.Cart", "shop.Price", "shop.Stock", "shop.User"}
-	for _, name := range services {
+	for _, name := range shop {
 		if _, err := s.add(name, 4); err != nil {
 			return err
 		}
 	}
-	return s.begin(ctx, services...)
+	return s.begin(ctx, shop...)
 }
 
 // under lets an event happen under load, and tells what became of the calls.
