@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/zkensemble"
 )
 
 // restartMax is the longest time from the start of a proxy to its first answered call while the ensemble is down.
@@ -24,7 +25,7 @@ func restart(ctx context.Context, s *stage, t *prove.Table) error {
 	s.ensemble.Close()
 	s.proxy.Process.Stop(10 * time.Second)
 	begun := time.Now()
-	if err := s.begin(ctx, shop...); err != nil {
+	if err := s.begin(ctx, shop, shop...); err != nil {
 		return err
 	}
 	if err := s.load.one(0); err != nil {
@@ -49,35 +50,49 @@ func restart(ctx context.Context, s *stage, t *prove.Table) error {
 	return err
 }
 
-// expiry cuts the proxy off for longer than its session lives, changes something meanwhile, and heals the network.
-func expiry(ctx context.Context, s *stage, t *prove.Table) error {
+// cut ends the proxy's connections, and every new one at once, for longer than its session lives.
+func cut(ctx context.Context, s *stage, t *prove.Table) error {
+	return s.expiry(ctx, t, "connections are refused, the session expires", func(r *zkensemble.Relay, away bool) {
+		r.Refuse.Store(away)
+		r.Cut()
+	})
+}
+
+// hole lets nothing pass for longer than the session lives, as a network does that is parted.
+func hole(ctx context.Context, s *stage, t *prove.Table) error {
+	return s.expiry(ctx, t, "nothing passes, the session expires", func(r *zkensemble.Relay, away bool) { r.Hole.Store(away) })
+}
+
+// expiry parts the proxy from the ensemble, changes something meanwhile, and heals the network.
+func (s *stage) expiry(ctx context.Context, t *prove.Table, event string, part func(r *zkensemble.Relay, away bool)) error {
 	if err := s.ordinary(ctx); err != nil {
 		return err
 	}
 	var took time.Duration
 	begun := time.Now()
 	n, err := s.under(ctx, func() error {
-		s.cut(true)
-		addr, err := s.serve(shop[0], "127.0.0.1:0")
-		if err == nil {
-			err = s.tree.put(root + shop[0] + "/" + addr)
+		for _, r := range s.relays {
+			part(r, true)
 		}
+		addrs, err := s.add(shop[0], 1)
 		if err == nil {
 			err = wait(ctx, 3*session)
 		}
 		if err != nil {
 			return err
 		}
-		first, healed := s.load.from(addr), time.Now()
-		s.cut(false)
+		first, healed := s.load.from(addrs[0]), time.Now()
+		for _, r := range s.relays {
+			part(r, false)
+		}
 		if took, err = until(ctx, first, healed); err != nil {
 			return err
 		}
 		return s.await(ctx, "an expired session", func(m prove.Metrics) bool { return m.Sum("bellhop_zookeeper_sessions_expired_total") > 0 })
 	})
-	calls(t, "the session expires", n, time.Since(begun))
+	calls(t, event, n, time.Since(begun))
 	if err == nil {
-		seen(t, "the network heals: a change made meanwhile is in force", took, seenMax)
+		seen(t, event+": a change made meanwhile, from the healing on", took, seenMax)
 	}
 	return err
 }

@@ -36,7 +36,8 @@ var events = []event{
 	{"outage", allDown},
 	{"silence", silent},
 	{"restart", restart},
-	{"expiry", expiry},
+	{"cut", cut},
+	{"hole", hole},
 	{"watches", losses},
 }
 

@@ -95,11 +95,8 @@ func (s *stage) serve(service, listen string) (string, error) {
 		return "", err
 	}
 	addr, err := p.Line()
-	if err != nil {
-		return "", err
-	}
 	s.peers[addr] = p
-	return addr, nil
+	return addr, err
 }
 
 // add starts servers of a service and registers them.
@@ -117,8 +114,8 @@ func (s *stage) add(service string, n int) (addrs []string, err error) {
 	return addrs, nil
 }
 
-// begin starts the proxy, and callers of the services.
-func (s *stage) begin(ctx context.Context, services ...string) error {
+// begin starts the proxy, which is to know some services, and callers of others.
+func (s *stage) begin(ctx context.Context, known []string, called ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	var servers []string
@@ -128,11 +125,11 @@ func (s *stage) begin(ctx context.Context, services ...string) error {
 	s.proxy = &prove.Bellhop{
 		Dir: filepath.Join(s.dir, "local"), Config: "listeners:\n  - {net: unix, addr: call.sock}\n",
 		Registries: fmt.Sprintf("zookeeper: [{name: main, servers: %q, session: %s, audit: 5s, services: [%s]}]",
-			strings.Join(servers, ","), session, strings.Join(services, ", ")),
+			strings.Join(servers, ","), session, strings.Join(known, ", ")),
 	}
 	err := s.proxy.Start(ctx)
 	if err == nil {
-		s.load, err = newLoad(s.proxy.AddressFile(), rate, services...)
+		s.load, err = newLoad(s.proxy.AddressFile(), rate, called...)
 	}
 	return err
 }
@@ -144,7 +141,7 @@ func (s *stage) ordinary(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.begin(ctx, shop...)
+	return s.begin(ctx, shop, shop...)
 }
 
 // under lets an event happen under load, and tells what became of the calls.
@@ -202,14 +199,6 @@ func (s *stage) await(ctx context.Context, what string, ok func(prove.Metrics) b
 // connected waits until the proxy has a session.
 func (s *stage) connected(ctx context.Context) error {
 	return s.await(ctx, "a session with the ensemble", func(m prove.Metrics) bool { return m.Sum("bellhop_zookeeper_connected") == 1 })
-}
-
-// cut takes the network away from between the proxy and the ensemble, or gives it back.
-func (s *stage) cut(away bool) {
-	for _, r := range s.relays {
-		r.Refuse.Store(away)
-		r.Cut()
-	}
 }
 
 // each does something to every server of the ensemble.

@@ -14,6 +14,7 @@ import (
 type Relay struct {
 	Swallow atomic.Bool // watch events are dropped
 	Deaf    atomic.Bool // requests to set watches again are dropped
+	Hole    atomic.Bool // nothing passes, and nobody is told of an end
 	Refuse  atomic.Bool // new connections are ended at once; Cut ends the others
 
 	target  func() string
@@ -125,13 +126,18 @@ const (
 )
 
 func (r *Relay) pump(from, to net.Conn, down bool) {
-	defer r.drop(from, to)
+	defer func() {
+		r.drop(from)
+		if !r.Hole.Load() {
+			r.drop(to)
+		}
+	}()
 	for first := true; ; first = false {
 		p, err := packet(from)
 		if err != nil {
 			return
 		}
-		if !first && len(p) >= packetHead && r.loses(p, down) {
+		if r.Hole.Load() || !first && len(p) >= packetHead && r.loses(p, down) {
 			r.dropped.Add(1)
 			continue
 		}
