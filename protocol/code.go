@@ -18,6 +18,8 @@ const (
 	CodeTotalCalls                   // the proxy has too many calls in flight
 	CodeSourceBytes                  // the source has too many bytes buffered
 	CodeTotalBytes                   // the proxy has too many bytes buffered
+	CodeSourceLookups                // the source has too many services being looked up
+	CodeTotalLookups                 // the proxy has too many services being looked up
 	CodeQueueFull                    // an endpoint's queue of waiting calls is full
 	CodeConnect                      // no connection could be opened (unsent)
 	CodeLost                         // written, then the connection was lost
@@ -75,6 +77,8 @@ var codeTable = [NumCodes]codeInfo{
 	CodeTotalCalls:       {"total_calls", AppLoadshedding, false, true, "Err-Core-523"},
 	CodeSourceBytes:      {"source_bytes", AppLoadshedding, false, true, "Err-Core-524"},
 	CodeTotalBytes:       {"total_bytes", AppLoadshedding, false, true, "Err-Core-525"},
+	CodeSourceLookups:    {"source_lookups", AppLoadshedding, false, true, "Err-Core-529"},
+	CodeTotalLookups:     {"total_lookups", AppLoadshedding, false, true, "Err-Core-530"},
 	CodeQueueFull:        {"queue_full", AppLoadshedding, false, true, "Err-Core-526"},
 	CodeConnect:          {"connect", AppLoadshedding, false, true, "Err-Core-502"},
 	CodeLost:             {"lost", AppInternalError, true, false, "Err-Core-505"},

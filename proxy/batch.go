@@ -17,9 +17,17 @@ func (w *worker) begin() {
 	if t := w.p.table.Load(); t != w.table {
 		w.table = t
 		w.newTable()
+		w.newlyKnown()
 	}
 	if w.retiring.busy {
 		w.retirePools()
+		w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
+	}
+	if len(w.lookups.over) > 0 {
+		w.run(w.goOnWaiting)
+		if len(w.lookups.over) > 0 {
+			w.signal()
+		}
 		w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
 	}
 }

@@ -40,7 +40,8 @@ type call struct {
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
-	pool         *pool // where it waits for a connection
+	pool         *pool      // where it waits for a connection
+	queue        *callQueue // where it waits for a look-up or its turn
 	pnext, pprev *call
 	kept         []byte // its frame while it waits, the stub of a large one
 	keptCodec    protocol.Codec
@@ -151,7 +152,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		w.charge(c, int64(c.size))
 	}
 	c.stats = w.stats.method(c.cluster, m.Method)
-	d.handoffKeys(c, m)
+	c.handoffKeys(m)
 	c.setDeadline(m)
 	lim := &w.p.cfg.Limits
 	switch {
@@ -161,8 +162,6 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
-	case c.cluster == nil:
-		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
 	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
 	case total > int64(lim.TotalCalls):
@@ -171,14 +170,21 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + d.src.Source + " has too many bytes buffered (limits.source_bytes)"}
 	case w.p.bytes.Load() > lim.TotalBytes:
 		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
+	case c.cluster == nil: // the last: it may wait for its service, within these bounds
+		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
 	}
+	c.declared(m)
+	return protocol.Fault{}
+}
+
+// declared takes up what the service says of the method.
+func (c *call) declared(m *protocol.Message) {
 	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
-		d.acknowledge(c, m)
+		c.d.acknowledge(c, m)
 		m.Type = protocol.MessageOneway
 	}
-	return protocol.Fault{}
 }
 
 // setDeadline: the header's, else the service's, else the configured one; never beyond the longest allowed.
@@ -247,7 +253,7 @@ func (w *worker) finish(c *call, code protocol.Code) {
 		w.calls.active--
 		d.dismiss(c)
 	}
-	if c.up == nil && c.pool == nil {
+	if c.up == nil && c.pool == nil && c.queue == nil {
 		w.calls.put(c)
 	}
 }

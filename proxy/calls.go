@@ -12,6 +12,7 @@ import (
 //
 //	downstream.readable ─► onRequest ─► choose ─► upstream.send ─► flush ─► endpoint
 //	                          │            └──► handOver ─► a remote proxy's connection, sent in the same way
+//	                          ├──► lookUp: waits until its service is known, then choose (lookup.go)
 //	                          └──► fail ◄── deadline, lost connection, no endpoint, a bound
 //	endpoint ─► upstream.readable ─► onReply ─► downstream's slot ─► flush ─► caller
 
@@ -25,13 +26,14 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 		d.refuse(m, protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy's call table is full"})
 		return
 	}
-	if f := w.admit(c, d, m); f.Code != protocol.CodeOK {
-		if !w.handOver(c, m, f.Code) {
-			w.fail(c, f)
-		}
-		return
+	f := w.admit(c, d, m)
+	switch {
+	case f.Code == protocol.CodeOK:
+		w.choose(c, m)
+	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
+	case !w.handOver(c, m, f.Code):
+		w.fail(c, f)
 	}
-	w.choose(c, m)
 }
 
 // choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
@@ -140,13 +142,27 @@ func (w *worker) fail(c *call, f protocol.Fault) {
 	w.finish(c, f.Code)
 }
 
+// cancel ends a call whose caller has gone. A connection that serves it alone is closed: it must not be pooled with a
+// reply to come. A oneway goes on: its caller never meant to wait.
+func (w *worker) cancel(c *call) {
+	if c.oneway && c.upload == nil && (c.queue == nil || c.orphan()) {
+		w.finish(c, protocol.CodeOK)
+		return
+	}
+	c.unqueue()
+	if u := c.up; u != nil && (u.mode != cluster.Multiplexed || u.held) {
+		w.doom(&u.session, reasonAbandoned)
+	}
+	w.finish(c, protocol.CodeCanceled)
+}
+
 // expired is a call's deadline. A connection that serves this call alone is given up with it; on a multiplexed one the
 // call keeps its slot until the late reply or the connection's end, so that its sequence is not given out again.
 func (c *call) expired(int64) {
 	w, u := c.w, c.up
 	f := protocol.Fault{Code: protocol.CodeDeadline, Message: describe(protocol.CodeDeadline, c), Executed: u != nil && c.begin < u.handed}
 	if u == nil {
-		c.pool.remove(c)
+		c.unqueue()
 		w.fail(c, f)
 		return
 	}
@@ -193,6 +209,9 @@ func describe(code protocol.Code, c *call) string {
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
 	case protocol.CodeDeadline:
+		if c.cluster == nil {
+			return "service " + name + " is not known here yet: its look-up was not over within " + c.allowed().String()
+		}
 		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String()
 	case protocol.CodeLost:
 		return "the connection to an endpoint of service " + name + " was lost after the call was written"

@@ -21,10 +21,15 @@ type Config struct {
 	// Identify tells who is at the other end of an accepted connection; an error refuses it. Called on the acceptor's
 	// goroutine, never on a loop.
 	Identify func(net.Conn) (Identity, error)
-	HandOff  *remote.Client // how to hand calls over to the remote tier; nil: never
-	Accept   *remote.Server // how to admit hand-off connections; nil: refused
-	Log      *slog.Logger
-	Access   AccessLog
+	// Lookup asks for a service that a caller named and the table does not know. true: it is being looked up; soon a table
+	// has it, or NotFound is called. false: there is none, as far as is known. It is called on a worker's loop, by all of
+	// them at once, with names of 1 to 255 bytes of any kind, and must not block. nil: a service that the table does not
+	// know is not there.
+	Lookup  func(service string) bool
+	HandOff *remote.Client // how to hand calls over to the remote tier; nil: never
+	Accept  *remote.Server // how to admit hand-off connections; nil: refused
+	Log     *slog.Logger
+	Access  AccessLog
 }
 
 // Identity is who a caller is, as far as the proxy can know it; fixed at accept.
@@ -32,26 +37,29 @@ type Identity struct{ Source, Workload string }
 
 // Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.
 type Limits struct {
-	MaxFrame     int   // bytes of one frame
-	Window       int   // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
-	Depth        int   // calls pipelined on one plain Thrift connection
-	SourceCalls  int   // calls in flight of one source
-	TotalCalls   int   // calls in flight of the proxy
-	SourceBytes  int64 // bytes buffered for one source
-	TotalBytes   int64 // bytes buffered by the proxy
-	SourceConns  int   // connections of one source
-	TotalConns   int   // connections of callers
-	MaxMethods   int   // methods of one service that have metrics of their own; the rest is "other"
-	MaxSources   int   // sources that have metrics of their own; the rest is "other"
-	IdlePerPool  int   // idle upstream connections kept for one endpoint by one worker
-	ConnectsOpen int   // connects under way to one endpoint by one worker
+	MaxFrame      int   // bytes of one frame
+	Window        int   // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
+	Depth         int   // calls pipelined on one plain Thrift connection
+	SourceCalls   int   // calls in flight of one source
+	TotalCalls    int   // calls in flight of the proxy
+	SourceBytes   int64 // bytes buffered for one source
+	TotalBytes    int64 // bytes buffered by the proxy
+	SourceConns   int   // connections of one source
+	TotalConns    int   // connections of callers
+	SourceLookups int   // services being looked up for one source, counted by worker
+	TotalLookups  int   // services being looked up, counted by worker
+	MaxMethods    int   // methods of one service that have metrics of their own; the rest is "other"
+	MaxSources    int   // sources that have metrics of their own; the rest is "other"
+	IdlePerPool   int   // idle upstream connections kept for one endpoint by one worker
+	ConnectsOpen  int   // connects under way to one endpoint by one worker
 }
 
 // DefaultLimits returns the limits that the documentation names.
 func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
-		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
+		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
+		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }
 
@@ -64,6 +72,7 @@ type Timeouts struct {
 	MaxAge       time.Duration // a caller's connection, closed between calls; 0: never
 	Call         time.Duration // deadline of calls that bring none, where the service names none
 	MaxCall      time.Duration // longest deadline a caller may ask for
+	Lookup       time.Duration // a service that a call waits for
 	Connect      time.Duration // connecting to an endpoint
 	UpstreamIdle time.Duration // an upstream connection without a call
 	UpstreamAge  time.Duration // an upstream connection, closed between calls, so that host names are resolved anew; 0: never
@@ -76,7 +85,7 @@ type Timeouts struct {
 func DefaultTimeouts() Timeouts {
 	return Timeouts{
 		Detect: 5 * time.Second, Frame: 10 * time.Second, WriteStall: 10 * time.Second, Idle: 10 * time.Minute,
-		Call: time.Second, MaxCall: 5 * time.Minute, Connect: time.Second, UpstreamIdle: 30 * time.Second, UpstreamAge: 10 * time.Minute,
+		Call: time.Second, MaxCall: 5 * time.Minute, Lookup: 500 * time.Millisecond, Connect: time.Second, UpstreamIdle: 30 * time.Second, UpstreamAge: 10 * time.Minute,
 		Stall: 3 * time.Second, KeepAlive: 15 * time.Second, UserTimeout: 10 * time.Second,
 	}
 }
@@ -111,6 +120,10 @@ func (c *Config) check() error {
 	}
 	if c.Limits.TotalCalls < 1 || c.Limits.TotalCalls > maxCalls {
 		bad("limits.total_calls: %d is not in 1…%d", c.Limits.TotalCalls, maxCalls)
+	}
+	if c.Lookup != nil && (c.Limits.SourceLookups < 1 || c.Limits.TotalLookups < 1 || c.Timeouts.Lookup <= 0) {
+		bad("limits.source_lookups, limits.total_lookups, timeouts.lookup: %d, %d, %s; each must be above 0",
+			c.Limits.SourceLookups, c.Limits.TotalLookups, c.Timeouts.Lookup)
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -46,6 +46,8 @@ type talk struct {
 	later *registry.Snapshot   // what "swap" brings
 	rest  map[string][]byte    // bytes written to a connection and not looked at
 	more  map[string][]byte    // of a large frame that a peer has begun
+	wants string               // what Config.Lookup says: true, false, or "" when it must not be called
+	asked []string             // names it was called with and that "asked" has not looked at
 }
 
 type message struct {
@@ -73,7 +75,16 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 	}
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}, more: map[string][]byte{}}
 	k.later = next
-	k.rig = newRig(t, func(c *Config) { setLimits(t, c, limits) }, snap)
+	k.rig = newRig(t, func(c *Config) {
+		setLimits(t, c, limits)
+		c.Lookup = func(service string) bool {
+			if k.wants == "" {
+				return false
+			}
+			k.asked = append(k.asked, service)
+			return k.wants == "true"
+		}
+	}, snap)
 	for i, line := range strings.Split(script, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -106,6 +117,9 @@ func (k *talk) atEnd(t *testing.T) {
 	if n := k.p.inFlight.Load(); n != 0 {
 		t.Errorf("%d calls left in flight", n)
 	}
+	if l := &k.w.lookups; len(l.byName)+len(l.over)+l.orphans != 0 || k.p.lookups.Load() != 0 {
+		t.Errorf("left %d look-ups, %d counted, %d that are over, %d oneways without a caller", len(l.byName), k.p.lookups.Load(), len(l.over), l.orphans)
+	}
 	if n := k.p.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes left counted", n)
 	}
@@ -113,8 +127,8 @@ func (k *talk) atEnd(t *testing.T) {
 		t.Errorf("%d callers left counted", n)
 	}
 	for _, s := range k.p.sources.byKey {
-		if s.calls.Load() != 0 || s.bytes.Load() != 0 || s.conns.Load() != 0 {
-			t.Errorf("source %s: left %d calls, %d bytes, %d connections", s.Source, s.calls.Load(), s.bytes.Load(), s.conns.Load())
+		if s.calls.Load() != 0 || s.bytes.Load() != 0 || s.conns.Load() != 0 || s.lookups.Load() != 0 {
+			t.Errorf("source %s: left %d calls, %d bytes, %d connections, %d look-ups", s.Source, s.calls.Load(), s.bytes.Load(), s.conns.Load(), s.lookups.Load())
 		}
 	}
 	for _, p := range k.w.pools {
@@ -192,6 +206,12 @@ func setLimits(t *testing.T, c *Config, text string) {
 			c.Limits.SourceBytes = int64(number(t, val))
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
+		case "source_lookups":
+			c.Limits.SourceLookups = number(t, val)
+		case "total_lookups":
+			c.Limits.TotalLookups = number(t, val)
+		case "call":
+			c.Timeouts.Call = duration(t, val)
 		case "max_frame":
 			c.Limits.MaxFrame = number(t, val)
 		default:
@@ -224,6 +244,8 @@ func (k *talk) step(w []string) error {
 	case "pass":
 		k.pass(duration(k.t.(*testing.T), w[1]))
 		return nil
+	case "lookup", "asked", "notfound", "draining", "used":
+		return k.look(w[0], w[1:])
 	case "swap":
 		k.setTable(k.later)
 		k.woken = true
@@ -349,7 +371,7 @@ func callFrame(seqWord []string, oneway bool, args []string) []byte {
 	if oneway {
 		typ = thrift.ONEWAY
 	}
-	return frame(args[0], typ, int32(seq), 1, strings.Join(args[1:], " "))
+	return frame(args[0], typ, int32(seq), 1, textOf(args[1:]))
 }
 
 func frame(name string, typ thrift.TMessageType, seq int32, field int16, text string) []byte {

@@ -36,6 +36,7 @@ type downstream struct {
 	sticky     *cluster.Endpoint
 	upload     *upload   // a large call that is on its way
 	relay      *upstream // brings a large reply
+	turns      callQueue // ordered calls whose look-up is over and that others are before
 }
 
 func (d *downstream) begun(c gnet.Conn) {
@@ -73,22 +74,6 @@ func (d *downstream) closed(err error) {
 	w.p.logClose("caller", reason, err, d)
 }
 
-// cancel ends a call whose caller has gone. A connection that serves it alone is closed: it must not be pooled with a
-// reply to come. A oneway goes on: its caller never meant to wait.
-func (w *worker) cancel(c *call) {
-	if c.oneway && c.upload == nil {
-		w.finish(c, protocol.CodeOK)
-		return
-	}
-	if c.pool != nil {
-		c.pool.remove(c)
-	}
-	if u := c.up; u != nil && (u.mode != cluster.Multiplexed || u.held) {
-		w.doom(&u.session, reasonAbandoned)
-	}
-	w.finish(c, protocol.CodeCanceled)
-}
-
 // readable takes what has come.
 func (d *downstream) readable() {
 	buf := d.receive()
@@ -111,8 +96,9 @@ func (d *downstream) readable() {
 	d.settle(buf, used)
 }
 
-// proceed goes on with the frames that wait since a slot was not free.
+// proceed goes on with the calls whose turn has come, and the frames that wait since a slot was not free.
 func (d *downstream) proceed() {
+	d.takeTurns()
 	if len(d.in) == 0 || d.closing != "" {
 		return
 	}

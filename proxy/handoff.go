@@ -183,8 +183,8 @@ func (d *downstream) hello(m *protocol.Message) {
 
 // handoffKeys takes what a call that was handed over brings along. From anybody else these keys mean nothing: they are
 // taken off, so that no caller can pretend.
-func (d *downstream) handoffKeys(c *call, m *protocol.Message) {
-	if d.handoff {
+func (c *call) handoffKeys(m *protocol.Message) {
+	if c.to.Handoff {
 		c.hops = 1 // whether the call says so or not
 	} else {
 		m.OSPHeader = nil
@@ -195,7 +195,7 @@ func (d *downstream) handoffKeys(c *call, m *protocol.Message) {
 			kept = append(kept, kv)
 			continue
 		}
-		if !d.handoff {
+		if !c.to.Handoff {
 			continue
 		}
 		switch string(kv.Key) {

@@ -24,6 +24,7 @@ type Proxy struct {
 	clock   func() int64 // the workers' time, ns since New
 
 	inFlight atomic.Int64 // calls
+	lookups  atomic.Int64 // services being looked up, over all workers
 	bytes    atomic.Int64 // buffered
 	conns    atomic.Int64 // callers'
 	turn     atomic.Uint32

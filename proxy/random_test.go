@@ -22,12 +22,16 @@ func TestRandomly(t *testing.T) {
 	if testing.Short() {
 		seeds = 300
 	}
-	replies := 0
+	replies, lookups := 0, 0
 	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { replies += randomly(t, seed) })
+		t.Run(fmt.Sprint(seed), func(t *testing.T) {
+			c := randomly(t, seed)
+			replies += c.replies
+			lookups += int(c.w.stats.lookups)
+		})
 	}
-	if replies < 1000 {
-		t.Errorf("only %d calls were replied to: this shows nothing", replies)
+	if replies < 1000 || lookups < 500 {
+		t.Errorf("only %d calls were replied to, and %d services looked up: this shows nothing", replies, lookups)
 	}
 }
 
@@ -42,6 +46,7 @@ type chance struct {
 	all     map[*cluster.Endpoint]bool // that were ever in a table
 	texts   int
 	replies int
+	asked   []string // services being looked up, some of them no more
 }
 
 // player is a caller: what it expects, by place for those that get replies in order, by sequence for the others.
@@ -90,7 +95,7 @@ var (
 	}
 )
 
-func randomly(t *testing.T, seed uint64) (replies int) {
+func randomly(t *testing.T, seed uint64) *chance {
 	c := &chance{
 		t: t, seed: seed, rnd: rand.New(rand.NewPCG(seed, 7)), all: map[*cluster.Endpoint]bool{},
 		talk: &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}},
@@ -104,6 +109,11 @@ func randomly(t *testing.T, seed uint64) (replies int) {
 	c.rig = newRig(t, func(cfg *Config) {
 		cfg.Limits.Depth, cfg.Limits.SourceCalls, cfg.Limits.ConnectsOpen = 6, 12, 2
 		cfg.Limits.IdlePerPool = 2
+		if c.rnd.IntN(2) == 0 { // services are then unknown more often
+			cfg.Lookup = c.lookup
+			cfg.Limits.SourceLookups, cfg.Limits.TotalLookups = 2, 4
+			cfg.Timeouts.Lookup = time.Duration(1+c.rnd.IntN(100)) * time.Millisecond
+		}
 		if c.rnd.IntN(2) == 0 { // large frames are then common
 			cfg.Limits.Window = 1<<10 + c.rnd.IntN(4<<10)
 		}
@@ -117,14 +127,14 @@ func randomly(t *testing.T, seed uint64) (replies int) {
 		c.look()
 	}
 	c.finish()
-	return c.replies
+	return c
 }
 
 // snapshot is a table with a random subset of each service's endpoints.
 func (c *chance) snapshot() *registry.Snapshot {
 	s := &registry.Snapshot{Services: map[string]*registry.Service{}}
 	for i := range randomService {
-		if c.rnd.IntN(12) == 0 {
+		if c.rnd.IntN(12) == 0 || c.rig != nil && c.p.cfg.Lookup != nil && c.rnd.IntN(3) == 0 {
 			continue
 		}
 		svc := randomService[i]
@@ -140,6 +150,15 @@ func (c *chance) snapshot() *registry.Snapshot {
 		s.Services[svc.Name] = &svc
 	}
 	return s
+}
+
+// lookup is Config.Lookup.
+func (c *chance) lookup(service string) bool {
+	found := c.rnd.IntN(4) > 0
+	if found {
+		c.asked = append(c.asked, service)
+	}
+	return found
 }
 
 func (c *chance) noteEndpoints() {
@@ -180,6 +199,10 @@ func (c *chance) step() {
 		if p := c.callers[c.rnd.IntN(len(c.callers))]; p.c != nil && !p.c.gone {
 			p.c.drop()
 		}
+	case n < 94 && len(c.asked) > 0 && c.rnd.IntN(2) == 0:
+		c.p.NotFound(c.asked[0])
+		c.asked = c.asked[1:]
+		c.settle()
 	case n < 98:
 		d := time.Duration(c.rnd.IntN(40)) * time.Millisecond
 		if c.rnd.IntN(5) == 0 {

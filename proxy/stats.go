@@ -15,7 +15,7 @@ type workerStats struct {
 	methods map[string]map[string]*methodStats
 	accepted, connected, dials, connectErrors,
 	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
-	uploads, relays, pauses uint64
+	uploads, relays, pauses, lookups, lookupTimeouts uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -33,6 +33,7 @@ type methodStats struct {
 	codes    [protocol.NumCodes]uint64
 	duration Histogram
 	size     Histogram // bytes of requests
+	asked    uint64    // calls when Used was called last
 }
 
 func (s *workerStats) init(p *Proxy) {
@@ -237,6 +238,7 @@ func (s *workerStats) counters() map[string]uint64 {
 		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
+		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
 	}
 }
 

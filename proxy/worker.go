@@ -40,6 +40,7 @@ type worker struct {
 	stub     []byte // of the large frame being looked at
 	pools    []*pool
 	retiring retiring
+	lookups  lookups
 	wheel    *wheel
 	retries  retryBudget
 	stats    workerStats
@@ -71,7 +72,7 @@ func newWorker(p *Proxy, id int) *worker {
 	w := &worker{
 		id: id, p: p, booted: make(chan struct{}), wheel: newWheel(), armedFor: noTimer,
 		rnd:   rand.New(rand.NewPCG(rand.Uint64(), uint64(id))), // balancing needs spread, not secrecy
-		downs: map[*downstream]struct{}{}, ups: map[*upstream]struct{}{},
+		downs: map[*downstream]struct{}{}, ups: map[*upstream]struct{}{}, lookups: lookups{byName: map[string]*lookup{}},
 	}
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w

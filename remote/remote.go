@@ -78,7 +78,7 @@ func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 	switch code {
 	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull:
 		return true
-	case protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect:
+	case protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups:
 		return mayRemote
 	default:
 		return false

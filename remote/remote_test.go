@@ -147,7 +147,9 @@ func TestHandsOff(t *testing.T) {
 	c := &Client{}
 	for code := protocol.Code(0); int(code) < protocol.NumCodes; code++ {
 		always := slices.Contains([]protocol.Code{protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull}, code)
-		may := slices.Contains([]protocol.Code{protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect}, code)
+		may := slices.Contains([]protocol.Code{
+			protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups,
+		}, code)
 		if c.HandsOff(code, false) != always || c.HandsOff(code, true) != (always || may) {
 			t.Errorf("%s: %t, with leave %t", code, c.HandsOff(code, false), c.HandsOff(code, true))
 		}

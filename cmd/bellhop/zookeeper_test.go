@@ -2,6 +2,8 @@ package main
 
 import (
 	"fmt"
+	"io"
+	"log"
 	"os"
 	"strings"
 	"syscall"
@@ -31,7 +33,7 @@ func ensemble(t *testing.T, h *host) (*zkensemble.Ensemble, *zk.Conn) {
 		t.Fatal(err)
 	}
 	t.Cleanup(e.Close)
-	conn, _, err := zk.Connect([]string{e.Addr(0)}, 4*time.Second, zk.WithLogInfo(false))
+	conn, _, err := zk.Connect([]string{e.Addr(0)}, 4*time.Second, zk.WithLogger(log.New(io.Discard, "", 0)))
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -132,6 +132,7 @@ func (d *decoder) cross(c *Config) {
 	d.share("calls", l.SourceCalls > l.TotalCalls)
 	d.share("bytes", l.SourceBytes > l.TotalBytes)
 	d.share("connections", l.SourceConns > l.TotalConns)
+	d.share("lookups", l.SourceLookups > l.TotalLookups)
 }
 
 // share: one source's bound is at most that of all.

@@ -109,19 +109,21 @@ type ServiceDefaults struct {
 
 // Limits are proxy.Limits.
 type Limits struct {
-	MaxFrame     Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
-	Window       Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
-	Depth        int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
-	SourceCalls  int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
-	TotalCalls   int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
-	SourceBytes  Size `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
-	TotalBytes   Size `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
-	SourceConns  int  `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
-	TotalConns   int  `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
-	MaxMethods   int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
-	MaxSources   int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
-	IdlePerPool  int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
-	ConnectsOpen int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
+	MaxFrame      Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
+	Window        Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
+	Depth         int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
+	SourceCalls   int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
+	TotalCalls    int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
+	SourceBytes   Size `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
+	TotalBytes    Size `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
+	SourceConns   int  `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
+	TotalConns    int  `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
+	SourceLookups int  `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
+	TotalLookups  int  `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
+	MaxMethods    int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
+	MaxSources    int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	IdlePerPool   int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
+	ConnectsOpen  int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
 }
 
 // Timeouts are proxy.Timeouts.
@@ -133,6 +135,7 @@ type Timeouts struct {
 	MaxAge       time.Duration `yaml:"max_age" min:"0s" max:"8760h" help:"a caller's connection, closed between two calls; 0s: never"`
 	Call         time.Duration `yaml:"call" min:"1ms" max:"1h" help:"deadline of calls that bring none, where the service names none"`
 	MaxCall      time.Duration `yaml:"max_call" min:"1ms" max:"24h" help:"the longest deadline that a caller may ask for"`
+	Lookup       time.Duration `yaml:"lookup" min:"1ms" max:"5m" help:"how long a call waits for the registry to look up a service that is not known yet; what is left of its deadline is for the remote tier"`
 	Connect      time.Duration `yaml:"connect" min:"1ms" max:"5m" help:"connecting to an endpoint"`
 	UpstreamIdle time.Duration `yaml:"upstream_idle" min:"100ms" max:"24h" help:"a connection to an endpoint without a call; keep it below the server's own"`
 	UpstreamAge  time.Duration `yaml:"upstream_age" min:"0s" max:"8760h" help:"a connection to an endpoint, closed between two calls so that host names are resolved anew; 0s: never"`
@@ -225,11 +228,11 @@ func Default(r Role) *Config {
 		Limits: Limits{
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-			MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{
 			Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call,
-			MaxCall: t.MaxCall, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
+			MaxCall: t.MaxCall, Lookup: t.Lookup, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
 			KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
 		},
 		Remote:      RemoteRole{Grant: Grant{Calls: 256, Bytes: 64 << 20}},

@@ -178,6 +178,7 @@ func (n *node) startProxy(context.Context) error {
 	n.proxy, err = proxy.New(proxy.Config{
 		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
 		Identify: newIdentify(n.ids, n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
+		Lookup: n.lookups.hook(),
 		Access: proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
 	}, table)
 	if err != nil {
@@ -187,9 +188,13 @@ func (n *node) startProxy(context.Context) error {
 		return err
 	}
 	n.onClose(n.proxy.Stop)
+	n.lookups.notFound = n.proxy.NotFound
 	n.beacon = daemonset.NewBeacon(n.writer, n.proxy.Tick, n.Log)
 	n.manager.OnChange(n.tableChanged())
 	n.spawn(func(ctx context.Context) { _ = n.manager.Run(ctx) }) // returns nil
+	if len(n.ensembles) > 0 {
+		n.spawn(n.tellUsed)
+	}
 	return nil
 }
 

@@ -102,6 +102,46 @@ func TestReadToken(t *testing.T) {
 	}
 }
 
+func TestReadDigest(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "digest")
+	if got, err := readDigest(""); got != "" || err != nil {
+		t.Errorf("no file: %q, %v", got, err)
+	}
+	for content, want := range map[string]string{
+		"shop:secret\n": "shop:secret", " a:b:c ": "a:b:c", "secret": "", ":secret": "", "shop:": "", "": "", "a:" + strings.Repeat("x", maxDigest): "",
+	} {
+		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		got, err := readDigest(path)
+		if got != want || (err == nil) != (want != "") {
+			t.Errorf("%q: %q, %v", content, got, err)
+		}
+		if err != nil && strings.Contains(err.Error(), "secret") {
+			t.Errorf("the error shows the secret: %v", err)
+		}
+	}
+}
+
+// TestLookups: a service is not there when every ensemble that was asked has said so.
+func TestLookups(t *testing.T) {
+	var told []string
+	l := &lookups{told: map[string]int{"a.B": 2, "c.D": 1, "e.F": 1}, notFound: func(name string) { told = append(told, name) }}
+	l.absent("a.B")
+	l.forget(&registry.Snapshot{Services: map[string]*registry.Service{"e.F": {}}})
+	if len(told) != 0 || len(l.told) != 2 {
+		t.Errorf("%v, %v", told, l.told)
+	}
+	l.absent("c.D")
+	l.absent("a.B")
+	if len(told) != 2 || told[0] != "c.D" || told[1] != "a.B" || len(l.told) != 0 {
+		t.Errorf("%v, %v", told, l.told)
+	}
+	if (&lookups{}).hook() != nil {
+		t.Error("without an ensemble the data plane asks for services")
+	}
+}
+
 // TestSelftestMessages: what is written is read back, and nothing is believed that is no self-test.
 func TestSelftestMessages(t *testing.T) {
 	b := appendMessage(nil, protocol.MessageReply, selftestMethod, 7)

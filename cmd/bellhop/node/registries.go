@@ -201,6 +201,14 @@ type lookups struct {
 	told map[string]int // ensembles that are still looking
 }
 
+// hook is what the data plane asks; nil: there is nobody to ask.
+func (l *lookups) hook() func(string) bool {
+	if len(l.sources) == 0 {
+		return nil
+	}
+	return l.want
+}
+
 // want asks for a service. It is called on an event loop: it must not block, and asking does not.
 func (l *lookups) want(service string) bool {
 	l.mu.Lock()
@@ -242,7 +250,33 @@ func (l *lookups) forget(s *registry.Snapshot) {
 	}
 }
 
-// status is what the admin side tells of the ensembles.
+// usedEvery is how often the ensembles are told which services are in use: forgetting one takes a minute at least.
+const usedEvery = 20 * time.Second
+
+// tellUsed keeps the services that are called from being forgotten, until ctx ends.
+func (n *node) tellUsed(ctx context.Context) {
+	tick := time.NewTicker(usedEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		within, cancel := context.WithTimeout(ctx, usedEvery/2)
+		names, err := n.proxy.Used(within)
+		cancel()
+		if err != nil {
+			n.Log.Debug("not every worker told which services are in use", "error", err)
+		}
+		names = slices.DeleteFunc(names, func(name string) bool { return name == selftestService })
+		for _, e := range n.ensembles {
+			e.source.Used(names...)
+		}
+	}
+}
+
+// ensembleStatus is what the admin side tells of the ensembles.
 func (n *node) ensembleStatus() []admin.Ensemble {
 	out := make([]admin.Ensemble, 0, len(n.ensembles))
 	for _, e := range n.ensembles {

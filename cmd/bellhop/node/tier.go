@@ -82,7 +82,7 @@ func (n *node) join(ctx context.Context) error {
 	return nil
 }
 
-// CheckFiles judges the files that a configuration names, as a start would: tokens, certificates and keys, owners of
+// CheckFiles judges the files that a configuration names, as a start would: tokens, digests, certificates and keys, owners of
 // sockets. The error joins everything that is wrong.
 func CheckFiles(c *config.Config, role config.Role) error {
 	var errs []error
@@ -108,6 +108,15 @@ func CheckFiles(c *config.Config, role config.Role) error {
 		_, _, err := owner(c.Listeners[i].Owner)
 		check(key+".owner", err)
 		server(key+".tls", c.Listeners[i].TLS)
+	}
+	for i := range c.Registry.ZooKeeper {
+		z, key := &c.Registry.ZooKeeper[i], fmt.Sprintf("registry.zookeeper[%d]", i)
+		_, err := readDigest(z.DigestFile)
+		check(key+".digest_file", err)
+		if z.TLS.Set() {
+			_, err := clientTLS(z.TLS)
+			check(key+".tls", err)
+		}
 	}
 	if role == config.Remote {
 		token("remote.token_file", c.Remote.TokenFile)

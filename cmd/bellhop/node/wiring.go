@@ -19,7 +19,7 @@ func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-		MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+		SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
 }
 
@@ -27,7 +27,7 @@ func timeouts(c *config.Config) proxy.Timeouts {
 	t := &c.Timeouts
 	return proxy.Timeouts{
 		Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call, MaxCall: t.MaxCall,
-		Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall, KeepAlive: t.KeepAlive,
+		Lookup: t.Lookup, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall, KeepAlive: t.KeepAlive,
 		UserTimeout: t.UserTimeout,
 	}
 }
@@ -39,6 +39,7 @@ func bounds(c *config.Config) map[string]float64 {
 		"max_frame": float64(l.MaxFrame), "window": float64(l.Window), "depth": float64(l.Depth), "source_calls": float64(l.SourceCalls),
 		"total_calls": float64(l.TotalCalls), "source_bytes": float64(l.SourceBytes), "total_bytes": float64(l.TotalBytes),
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
+		"source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
 		"idle_per_pool": float64(l.IdlePerPool), "connects_open": float64(l.ConnectsOpen),
 	}
