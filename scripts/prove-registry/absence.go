@@ -25,7 +25,7 @@ func restart(ctx context.Context, s *stage, t *prove.Table) error {
 	s.ensemble.Close()
 	s.proxy.Process.Stop(10 * time.Second)
 	begun := time.Now()
-	if err := s.begin(ctx, shop, shop...); err != nil {
+	if err := s.begin(ctx, nil, shop...); err != nil {
 		return err
 	}
 	if err := s.load.one(0); err != nil {

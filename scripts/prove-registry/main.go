@@ -39,6 +39,7 @@ var events = []event{
 	{"cut", cut},
 	{"hole", hole},
 	{"watches", losses},
+	{"scale", scale},
 }
 
 func main() {

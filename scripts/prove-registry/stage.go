@@ -86,17 +86,32 @@ func (s *stage) stop() {
 
 // serve starts a server of a service, which nobody knows yet, and returns its address.
 func (s *stage) serve(service, listen string) (string, error) {
+	addrs, err := s.serveAll([]string{service, listen})
+	if err != nil {
+		return "", err
+	}
+	return addrs[0], nil
+}
+
+// serveAll starts servers in one process, from pairs of a service and an address to listen at.
+func (s *stage) serveAll(pairs []string) (addrs []string, err error) {
 	self, err := os.Executable()
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	p, err := prove.Start(s.dir, "peer", self, "peer", service, listen)
+	p, err := prove.Start(s.dir, "peer", append([]string{self, "peer"}, pairs...)...)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
-	addr, err := p.Line()
-	s.peers[addr] = p
-	return addr, err
+	for range len(pairs) / 2 {
+		addr, err := p.Line()
+		s.peers[addr] = p
+		if err != nil {
+			return nil, err
+		}
+		addrs = append(addrs, addr)
+	}
+	return addrs, nil
 }
 
 // add starts servers of a service and registers them.
@@ -114,7 +129,7 @@ func (s *stage) add(service string, n int) (addrs []string, err error) {
 	return addrs, nil
 }
 
-// begin starts the proxy, which is to know some services, and callers of others.
+// begin starts the proxy, which watches some services from the start and learns others from their calls.
 func (s *stage) begin(ctx context.Context, known []string, called ...string) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
@@ -141,7 +156,7 @@ func (s *stage) ordinary(ctx context.Context) error {
 			return err
 		}
 	}
-	return s.begin(ctx, shop, shop...)
+	return s.begin(ctx, nil, shop...)
 }
 
 // under lets an event happen under load, and tells what became of the calls.

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"path"
+	"slices"
 	"strings"
 	"time"
 
@@ -53,14 +54,24 @@ func (t *tree) put(p string) error {
 	})
 }
 
-// remove deletes nodes in one transaction.
-func (t *tree) remove(paths ...string) error {
-	ops := make([]any, 0, len(paths))
-	for _, p := range paths {
-		ops = append(ops, &zk.DeleteRequest{Path: p, Version: -1})
+// apply creates and removes nodes, in transactions of at most batch changes.
+func (t *tree) apply(ops []any) error {
+	for some := range slices.Chunk(ops, batch) {
+		if err := insist(func() error {
+			_, err := t.conn.Multi(some...)
+			return err
+		}); err != nil {
+			return err
+		}
 	}
-	return insist(func() error {
-		_, err := t.conn.Multi(ops...)
-		return err
-	})
+	return nil
 }
+
+// batch keeps a transaction well below the megabyte that a server takes.
+const batch = 500
+
+func create(p string) any {
+	return &zk.CreateRequest{Path: p, Acl: zk.WorldACL(zk.PermAll)}
+}
+
+func remove(p string) any { return &zk.DeleteRequest{Path: p, Version: -1} }
