@@ -55,7 +55,7 @@ func (s savedPart) update() Update {
 
 // loadSaved reads the last-known-good file; nil without an error when there is none.
 func loadSaved(path string, limit int64) (*savedFile, error) {
-	data, err := readBounded(path, limit)
+	data, err := ReadBounded(path, limit)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -128,7 +128,7 @@ func (s *saver) run() {
 	if s.path == "" {
 		return
 	}
-	removeStrays(s.path)
+	RemoveStrays(s.path)
 	var last time.Time
 	for range s.bell {
 		s.mu.Lock()

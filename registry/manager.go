@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -28,12 +27,7 @@ type ManagerConfig struct {
 	Log *slog.Logger // default slog.Default()
 }
 
-// The times that nobody needs to set.
-const (
-	firstRetry = time.Second      // after a source's Run failed; doubles up to
-	lastRetry  = 30 * time.Second // this
-	flushLimit = 2 * time.Second  // how long a slow disk may hold up the end of Run
-)
+const flushLimit = 2 * time.Second // how long a slow disk may hold up the end of Run
 
 // Manager merges what the sources say into snapshots. One goroutine, that of Run, owns the parts; the others only leave
 // an update in a part's mailbox and ring the bell.
@@ -281,27 +275,12 @@ func (m *Manager) publish(p *part, u Update) {
 }
 
 func (m *Manager) runSource(ctx context.Context, p *part) {
-	pause := firstRetry
-	for {
-		started := time.Now()
-		err := p.source.Run(ctx, func(u Update) { m.publish(p, u) })
-		if ctx.Err() != nil {
-			return
-		}
-		if err == nil {
-			m.cfg.Log.Info("registry source ended; what it said stands", "source", p.name)
-			return
-		}
+	run := func() error { return p.source.Run(ctx, func(u Update) { m.publish(p, u) }) }
+	RunAgain(ctx, run, func(err error, in time.Duration) {
 		m.stats.sourceErrors.Add(1)
-		if time.Since(started) > 2*lastRetry {
-			pause = firstRetry
-		}
-		m.cfg.Log.Error("registry source failed; it is run again", "source", p.name, "in", pause, "problem", err)
-		select {
-		case <-ctx.Done():
-			return
-		case <-time.After(pause/2 + rand.N(pause/2)): // many hosts lose one registry together: they shall not return together
-		}
-		pause = min(2*pause, lastRetry)
+		m.cfg.Log.Error("registry source failed; it is run again", "source", p.name, "in", in, "problem", err)
+	})
+	if ctx.Err() == nil {
+		m.cfg.Log.Info("registry source ended; what it said stands", "source", p.name)
 	}
 }

@@ -37,6 +37,9 @@ type Service struct {
 	Depth      int           `yaml:"depth" json:"depth,omitempty"`                     // calls in flight on one multiplexed connection
 	Remote     bool          `yaml:"remote" json:"remote,omitempty"`                   // the remote tier may know endpoints when this host knows none
 	Endpoints  []Endpoint    `yaml:"endpoints" json:"endpoints,omitempty"`
+
+	// AnyZone says that an endpoint in this host's zone is no nearer than others. Rules set it, sources do not.
+	AnyZone bool `yaml:"-" json:"any_zone,omitempty"`
 }
 
 // Endpoint is one live instance.

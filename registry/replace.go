@@ -82,8 +82,9 @@ func openOwnDir(path string) (*os.File, error) {
 	return dir, nil
 }
 
-// removeStrays removes the temporary files that a crash left of path.
-func removeStrays(path string) {
+// RemoveStrays removes the temporary files that a crash left of path, which ReplaceFile replaces. Safe for concurrent use,
+// but not with ReplaceFile of the same path.
+func RemoveStrays(path string) {
 	dir, err := openOwnDir(filepath.Dir(path))
 	if err != nil {
 		return // the next write says so
@@ -98,8 +99,9 @@ func removeStrays(path string) {
 	}
 }
 
-// readBounded reads a regular file of at most limit bytes and follows no symbolic link in the last place.
-func readBounded(path string, limit int64) ([]byte, error) {
+// ReadBounded reads a regular file of at most limit bytes and follows no symbolic link in the last place. Safe for concurrent
+// use.
+func ReadBounded(path string, limit int64) ([]byte, error) {
 	fd, err := unix.Open(path, unix.O_RDONLY|unix.O_NOFOLLOW|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}

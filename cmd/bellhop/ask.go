@@ -40,12 +40,16 @@ p99 within the window (since the start, when there was no call in it).`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error { return showStatus(c.Context(), c.OutOrStdout(), f) },
 	}
-	c.Flags().StringVar(&f.runDir, "run-dir", config.DefaultRunDir(config.Local), "run `directory` of the proxy")
-	c.Flags().StringVar(&f.admin, "admin", "", "admin `address` (unix:/path or host:port), when it is not in the run directory")
+	f.where(c)
 	c.Flags().BoolVar(&f.json, "json", false, "print one JSON object, a line each with --watch")
 	c.Flags().BoolVarP(&f.watch, "watch", "w", false, "go on until interrupted")
 	c.Flags().DurationVar(&f.window, "window", time.Second, "what is measured in, up to 10s")
 	return c
+}
+
+func (f *askFlags) where(c *cobra.Command) {
+	c.Flags().StringVar(&f.runDir, "run-dir", config.DefaultRunDir(config.Local), "run `directory` of the proxy")
+	c.Flags().StringVar(&f.admin, "admin", "", "admin `address` (unix:/path or host:port), when it is not in the run directory")
 }
 
 func (f *askFlags) address() (string, error) {

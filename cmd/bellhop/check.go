@@ -23,8 +23,8 @@ func newCheck() *cobra.Command {
 	var f checkFlags
 	c := &cobra.Command{
 		Use:   "check",
-		Short: "Check a configuration and its registry files",
-		Long: `Check a configuration and the registry files that it names, as the proxy would read them. Everything that is wrong is
+		Short: "Check a configuration, its registry files and its rules",
+		Long: `Check a configuration and the registry and rules files that it names, as the proxy would read them. Everything that is wrong is
 told at once, one line each, with file, line and key; the exit code is then 2. Nothing is started and nothing is written.`,
 		Example: `  bellhop check -c /etc/bellhop/local.yaml
   bellhop check -c remote.yaml --role remote
@@ -62,15 +62,23 @@ func check(w io.Writer, f checkFlags) error {
 	if _, missing := os.Stat(cfg.Registry.Path); err != nil && !named && errors.Is(missing, fs.ErrNotExist) {
 		err = nil // the default folder is made at the start
 	}
-	if err := errors.Join(wrong, err); err != nil {
+	r, bad := checkConfigured(cfg.Rules.Path)
+	if r != nil && err == nil {
+		bad = node.CheckRules(u, r)
+	}
+	if err := errors.Join(wrong, err, bad); err != nil {
 		return usage(err)
 	}
 	endpoints := 0
 	for _, s := range u.Services {
 		endpoints += len(s.Endpoints)
 	}
-	_, err = fmt.Fprintf(w, "ok: %s, %s with %d services, %d endpoints, %d remote proxies\n",
-		orWord(f.file, "the defaults of bellhop "+f.role), cfg.Registry.Path, len(u.Services), endpoints, len(u.Remotes))
+	also := ""
+	if r != nil {
+		also = ", rules " + cfg.Rules.Path + " with digest " + r.Digest
+	}
+	_, err = fmt.Fprintf(w, "ok: %s, %s with %d services, %d endpoints, %d remote proxies%s\n",
+		orWord(f.file, "the defaults of bellhop "+f.role), cfg.Registry.Path, len(u.Services), endpoints, len(u.Remotes), also)
 	return err
 }
 

@@ -1,8 +1,8 @@
 // Command bellhop is the node-level shared RPC proxy, its remote tier, and the tools of the person who runs it.
 //
-//	local, remote                    a proxy process: configuration ─► cmd/bellhop/node
-//	status, call, check, version     ask a running one, or the files
-//	demo                             everything on this machine, with an end
+//	local, remote                         a proxy process: configuration ─► cmd/bellhop/node
+//	status, call, rules, check, version   ask a running one, or the files
+//	demo                                  everything on this machine, with an end
 //
 // This package has the flags and the exit codes and nothing else: 0 it went well, 1 it failed, 2 the command line or
 // the configuration is wrong. call has one more, 3: an exception that the IDL declares.
@@ -102,8 +102,14 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(newLocal(), newRemote(), newStatus(), newCheck(), newVersion(), call.Command(), demo.Command())
-	for _, c := range root.Commands() {
+	root.AddCommand(newLocal(), newRemote(), newStatus(), newCheck(), newRules(), newVersion(), call.Command(), demo.Command())
+	argumentErrors(root)
+	return root
+}
+
+// argumentErrors makes wrong arguments of every command below a usage error.
+func argumentErrors(parent *cobra.Command) {
+	for _, c := range parent.Commands() {
 		if args := c.Args; args != nil {
 			c.Args = func(c *cobra.Command, a []string) error {
 				if err := args(c, a); err != nil {
@@ -112,6 +118,6 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
 				return nil
 			}
 		}
+		argumentErrors(c)
 	}
-	return root
 }

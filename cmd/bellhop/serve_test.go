@@ -286,7 +286,9 @@ func TestVersionAndCheck(t *testing.T) {
 
 // TestHelp: every command has an example.
 func TestHelp(t *testing.T) {
-	for _, c := range newRoot().Commands() {
+	commands := newRoot().Commands()
+	commands = append(commands, newRules().Commands()...)
+	for _, c := range commands {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
 			continue
 		}

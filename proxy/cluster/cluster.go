@@ -218,6 +218,9 @@ func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers 
 		}
 		c.all = append(c.all, e)
 	}
+	if s.AnyZone {
+		loc.Zone = ""
+	}
 	c.tier(loc)
 	return nil
 }

@@ -11,15 +11,16 @@ import (
 	"testing"
 
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // refused reads a registry that must be refused, and compares what is said of it.
 func refused(t *testing.T, path string, want ...string) {
 	t.Helper()
 	_, err := Read(path)
-	var ps Problems
+	var ps strict.Problems
 	if !errors.As(err, &ps) {
-		t.Fatalf("Read returned %v; want Problems", err)
+		t.Fatalf("Read returned %v; want strict.Problems", err)
 	}
 	for _, w := range want {
 		if !strings.Contains(err.Error(), w) {

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // FuzzParse: whatever the bytes, there is either an update in which every address is in its one spelling, or a problem
@@ -25,8 +26,8 @@ func FuzzParse(f *testing.F) {
 	f.Fuzz(func(t *testing.T, data []byte) {
 		u, err := parseAll(content{files: []rawFile{{"f.yaml", data}}}, hooks{})
 		if err != nil {
-			ps, ok := err.(Problems)
-			if !ok || len(ps) == 0 || len(ps) > maxProblems+1 || ps[0].Text == "" {
+			ps, ok := err.(strict.Problems)
+			if !ok || len(ps) == 0 || len(ps) > 100+1 || ps[0].Text == "" {
 				t.Fatalf("the error is %T %v", err, err)
 			}
 			return

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 var update = flag.Bool("update", false, "write the .want files from what is read now; then review them")
@@ -58,9 +59,9 @@ func TestGolden(t *testing.T) {
 			case err == nil:
 				t.Fatalf("is bad, and was taken: %+v", u)
 			default:
-				var ps Problems
+				var ps strict.Problems
 				if !errors.As(err, &ps) {
-					t.Fatalf("the error is a %T; want Problems", err)
+					t.Fatalf("the error is a %T; want strict.Problems", err)
 				}
 				got = err.Error() + "\n"
 			}

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // content is the bytes of a registry, all files of it, and their digest.
@@ -25,7 +26,7 @@ type rawFile struct {
 	data []byte
 }
 
-// Read reads a registry once, as Source does: `bellhop check` and tests. The error is Problems when the content is wrong.
+// Read reads a registry once, as Source does: `bellhop check` and tests. The error is strict.Problems when the content is wrong.
 func Read(path string, opts ...Option) (registry.Update, error) {
 	o := newOptions(opts)
 	c, err := readAll(path)
@@ -36,15 +37,15 @@ func Read(path string, opts ...Option) (registry.Update, error) {
 }
 
 func parseAll(c content, h hooks) (registry.Update, error) {
-	out := &problems{}
+	out := &strict.Report{}
 	r := &room{endpoints: maxEndpoints, remotes: maxRemotes}
 	docs := make([]document, 0, len(c.files))
 	for _, f := range c.files {
-		p := &parser{file: f.path, out: out, hooks: h, room: r}
+		p := &parser{Reader: strict.Reader{File: f.path, Report: out}, hooks: h, room: r}
 		docs = append(docs, p.parse(f.data))
 	}
 	u := unite(docs, out)
-	if err := out.err(); err != nil {
+	if err := out.Err(); err != nil {
 		return registry.Update{}, err
 	}
 	return u, nil
@@ -71,7 +72,7 @@ func list(path string) ([]string, error) {
 		}
 	}
 	if len(files) > maxFiles {
-		return nil, Problems{{File: path, Text: fmt.Sprintf("holds %d files; the bound is %d", len(files), maxFiles)}}
+		return nil, strict.Problems{{File: path, Text: fmt.Sprintf("holds %d files; the bound is %d", len(files), maxFiles)}}
 	}
 	return files, nil
 }
@@ -86,14 +87,14 @@ func readAll(path string) (content, error) {
 		return content{}, err
 	}
 	var c content
-	var wrong problems
+	var wrong strict.Report
 	sum := sha256.New()
 	left := int64(maxBytes)
 	for _, f := range files {
 		data, err := readFile(f, left)
 		if err != nil {
 			p := pathProblem(f, err)
-			wrong.add(p[0].File, 0, "", "%s", p[0].Text)
+			wrong.Add(p[0].File, 0, "", "%s", p[0].Text)
 			continue
 		}
 		left -= int64(len(data))
@@ -102,31 +103,35 @@ func readAll(path string) (content, error) {
 		sum.Write(data)
 	}
 	sum.Sum(c.digest[:0])
-	return c, wrong.err()
+	return c, wrong.Err()
 }
 
-// readFile reads a regular file; O_NONBLOCK keeps a FIFO of that name from stopping us.
+// readFile reads a regular file of at most limit bytes.
 func readFile(path string, limit int64) ([]byte, error) {
+	data, size, err := readStart(path, limit+1)
+	if size = max(size, int64(len(data))); err == nil && size > limit {
+		err = tooLarge(size, limit)
+	}
+	return data, err
+}
+
+// readStart reads at most so many bytes of a regular file, and says how many it has; O_NONBLOCK keeps a FIFO of that name
+// from stopping us.
+func readStart(path string, most int64) (data []byte, size int64, err error) {
 	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK, 0)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer f.Close()
 	info, err := f.Stat()
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	if !info.Mode().IsRegular() {
-		return nil, errors.New("is not a regular file; put a YAML file there, or give it another name")
+		return nil, 0, errors.New("is not a regular file; put a YAML file there, or give it another name")
 	}
-	if info.Size() > limit {
-		return nil, tooLarge(info.Size(), limit)
-	}
-	data, err := io.ReadAll(io.LimitReader(f, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = tooLarge(int64(len(data)), limit)
-	}
-	return data, err
+	data, err = io.ReadAll(io.LimitReader(f, most))
+	return data, info.Size(), err
 }
 
 func tooLarge(size, left int64) error {
@@ -134,7 +139,7 @@ func tooLarge(size, left int64) error {
 }
 
 // pathProblem says of a file-system error what an operator can do about it.
-func pathProblem(path string, err error) Problems {
+func pathProblem(path string, err error) strict.Problems {
 	text := err.Error()
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
@@ -146,5 +151,5 @@ func pathProblem(path string, err error) Problems {
 	case errors.Is(err, fs.ErrPermission):
 		text = fmt.Sprintf("may not be read by uid %d; change its mode or owner", os.Geteuid())
 	}
-	return Problems{{File: path, Text: text}}
+	return strict.Problems{{File: path, Text: text}}
 }

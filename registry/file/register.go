@@ -14,6 +14,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // Register lists a member of the remote proxy cluster: it writes remote-HOST-PORT.yaml with a remotes list into dir, a
@@ -61,9 +62,9 @@ func entry(dir string, remote registry.Remote) (string, []byte, error) {
 	// A name may not hold ':' everywhere, and '/' nowhere; '%' comes with the zone of a link-local address.
 	name := "remote-" + strings.NewReplacer(":", "-", "%", "-", "/", "-").Replace(host) + "-" + port + ".yaml"
 	path := filepath.Join(dir, name)
-	out := &problems{}
-	(&parser{file: path, out: out, room: &room{remotes: 1}}).parse(data)
-	if err := out.err(); err != nil {
+	out := &strict.Report{}
+	(&parser{Reader: strict.Reader{File: path, Report: out}, room: &room{remotes: 1}}).parse(data)
+	if err := out.Err(); err != nil {
 		return "", nil, err
 	}
 	if info, err := os.Stat(dir); err != nil {

@@ -2,7 +2,6 @@ package file
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"log/slog"
 	"strings"
@@ -10,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 const (
@@ -101,91 +101,17 @@ func (s *Source) Stats() Stats {
 // Run reads the files, publishes what they say, and does so again whenever they change, until ctx ends. It returns nil.
 // Contents with an error are logged once and not published.
 func (s *Source) Run(ctx context.Context, publish func(registry.Update)) error {
-	w := s.watch()
-	defer w.close()
-	r := &reader{s: s, publish: publish}
-	w.arm(s.path) // before the first read: a change in between is seen as an event
-	for !r.read() {
-		if !w.settle(ctx) {
-			return nil
+	f := &follower{path: s.path, log: s.log, opts: s.opts, readAll: readAll, fail: s.reject, judge: func(c content) {
+		u, err := parseAll(c, s.opts.hooks)
+		if err != nil {
+			s.reject(err)
+			return
 		}
-	}
-	for {
-		interval := s.opts.poll
-		if w.complete() {
-			interval *= safetyRatio
-		}
-		look := time.NewTimer(interval)
-		select {
-		case <-ctx.Done():
-			look.Stop()
-			return nil
-		case <-w.events():
-			look.Stop()
-		case <-look.C:
-			if !r.changed() {
-				w.arm(s.path) // the directories may be others, with the same files in them
-				continue
-			}
-		}
-		for again := true; again; again = !r.read() {
-			if !w.settle(ctx) {
-				return nil
-			}
-			w.arm(s.path)
-		}
-	}
-}
-
-// reader remembers what was read last, so that every content is judged once.
-type reader struct {
-	s       *Source
-	publish func(registry.Update)
-
-	judged bool              // some content was
-	digest [sha256.Size]byte // of the content judged last
-	fail   string            // why the bytes could not be had; "" when they could
-	stamp  string            // how the files looked, and
-	looked time.Time         // when
-}
-
-// read takes in the files as they are now. It returns false when they changed meanwhile: what was read is then not to be
-// judged, for it may be half of one content and half of another.
-func (r *reader) read() bool {
-	r.stamp, r.looked = stamp(r.s.path), time.Now()
-	c, err := readAll(r.s.path)
-	if stamp(r.s.path) != r.stamp {
-		return false
-	}
-	if err != nil {
-		if fail := err.Error(); fail != r.fail {
-			r.fail = fail
-			r.s.reject(err)
-		}
-		return true
-	}
-	if r.judged && r.fail == "" && c.digest == r.digest {
-		return true
-	}
-	r.judged, r.fail, r.digest = true, "", c.digest
-	u, err := parseAll(c, r.s.opts.hooks)
-	if err != nil {
-		r.s.reject(err)
-		return true
-	}
-	r.s.accept(u)
-	r.publish(u)
-	return true
-}
-
-// changed says whether the files look different from what was read. A file that was written just before it was read is
-// read again: it may have changed once more within the same tick of the file system's clock.
-func (r *reader) changed() bool {
-	if stamp(r.s.path) != r.stamp {
-		return true
-	}
-	age := r.looked.Sub(newest(r.s.path))
-	return -racyAge < age && age < racyAge
+		s.accept(u)
+		publish(u)
+	}}
+	f.run(ctx)
+	return nil
 }
 
 func (s *Source) accept(u registry.Update) {
@@ -207,7 +133,7 @@ func (s *Source) reject(err error) {
 	s.stats.Errors++
 	s.stats.LastError = err.Error()
 	s.mu.Unlock()
-	var ps Problems
+	var ps strict.Problems
 	if !errors.As(err, &ps) || len(ps) == 0 {
 		s.log.Error("registry file not read; what was read before stands", "path", s.path, "problem", err)
 		return

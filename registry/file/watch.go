@@ -3,6 +3,7 @@ package file
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
 	"path/filepath"
@@ -37,7 +38,7 @@ func newInotify() (watcher, error) {
 func (i inotify) events() <-chan fsnotify.Event { return i.Events }
 func (i inotify) errors() <-chan error          { return i.Errors }
 
-// watch tells Run that something may have changed. Directories are watched and not files: a file that is replaced by a
+// watch tells a follower that something may have changed. Directories are watched and not files: a file that is replaced by a
 // rename takes its watch with it. Which directories, arm finds out anew before every read:
 //
 //	the folder (or the file's folder) ·· files come, go, are replaced; ..data is swapped
@@ -61,14 +62,14 @@ type rules struct {
 
 type fileID struct{ dev, ino uint64 }
 
-func (s *Source) watch() *watch {
+func newWatch(path string, log *slog.Logger, o options) *watch {
 	w := &watch{
 		dirs: map[string]fileID{}, bell: make(chan struct{}, 1), stop: make(chan struct{}),
 		done: make(chan struct{}), rules: make(chan rules),
 	}
 	var err error
-	if w.w, err = s.opts.newWatch(); err != nil {
-		s.log.Warn("inotify is not to be had; the registry is looked at in turns", "path", s.path, "every", s.opts.poll, "problem", err)
+	if w.w, err = o.newWatch(); err != nil {
+		log.Warn("inotify is not to be had; the file is looked at in turns", "path", path, "every", o.poll, "problem", err)
 		w.w, w.missing = nil, true
 		close(w.done)
 		return w

@@ -23,6 +23,7 @@ type Sources struct {
 	Manager    *registry.Manager
 	File       *file.Source
 	Ensembles  []Ensemble
+	Rules      Rules // nil: no place of rules is configured
 	Ready      *daemonset.Readiness
 	Log        *slog.Logger
 	Config     map[string]any // in force, without secrets
@@ -85,6 +86,7 @@ func New(src Sources) *Server {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /config", s.config)
+	mux.HandleFunc("GET /rules", s.rules)
 	mux.HandleFunc("GET /clusters", s.clusters)
 	mux.HandleFunc("GET /sources", s.sources)
 	mux.HandleFunc("GET /status", s.status)
@@ -109,7 +111,7 @@ func (s *Server) Serve(l net.Listener) { _ = s.http.Serve(l) } // ends with ErrS
 func (s *Server) Close() { _ = s.http.Close() }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /clusters /sources /debug/pprof/")
+	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /clusters /sources /debug/pprof/")
 }
 
 // healthz: the process answers and its workers come round. A platform restarts what fails here.
@@ -131,8 +133,6 @@ func say(w http.ResponseWriter, err error) {
 	}
 	fmt.Fprintln(w, "ok")
 }
-
-func (s *Server) config(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Config) }
 
 func (s *Server) clusters(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)

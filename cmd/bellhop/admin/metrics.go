@@ -45,6 +45,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.endpoints(ctx, e)
 	c.registry(e)
 	c.ensembles(e)
+	c.rules(e)
 	c.process(e)
 }
 
@@ -203,11 +204,7 @@ func (c collector) registry(e emitter) {
 	e.counter("registry_lkg_write_errors", "last-known-good files that could not be written", r.LKGWriteErrors, nil)
 	e.counter("registry_file_reloads", "contents of the registry files that were taken", f.Reloads, nil)
 	e.counter("registry_file_errors", "contents of the registry files that were wrong", f.Errors, nil)
-	wrong := 0.0
-	if f.LastError != "" {
-		wrong = 1
-	}
-	e.gauge("registry_file_wrong", "1: the registry files as they are now are wrong and are not in force", wrong, nil)
+	e.gauge("registry_file_wrong", "1: the registry files as they are now are wrong and are not in force", flag(f.LastError != ""), nil)
 	e.gauge("registry_last_good_seconds", "when the registry was last read well, Unix time; 0: not yet", float64(r.LastGoodUnix), nil)
 	e.gauge("registry_services", "services known", float64(r.Services), nil)
 	e.gauge("registry_endpoints", "endpoints known", float64(r.Endpoints), nil)

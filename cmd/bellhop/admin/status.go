@@ -29,6 +29,7 @@ type Status struct {
 	CallerConns int64                 `json:"caller_connections"`
 	HandedOver  map[string]uint64     `json:"handed_over"` // by reason, since the start
 	Problem     string                `json:"registry_problem,omitempty"`
+	RulesWrong  string                `json:"rules_problem,omitempty"`
 }
 
 // Traffic is what was done in the window, and since the start.
@@ -125,7 +126,7 @@ func (s *Server) Status(ctx context.Context, window time.Duration) (*Status, err
 	out := compare(first, second, s.Proxy.Table(), endpoints)
 	out.Process, out.Listeners, out.State = s.Process, s.Listeners, s.State()
 	out.UptimeS = time.Since(s.Process.Started).Seconds()
-	out.Problem = s.registryProblem()
+	out.Problem, out.RulesWrong = s.registryProblem(), s.rulesProblem()
 	out.Ready = "ok"
 	if err := s.Ready.Check(ctx); err != nil {
 		out.Ready = err.Error()

@@ -10,13 +10,13 @@ import (
 	"strings"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
-	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
 )
 
 // checks are the judges that the tag `check` names. Their errors say what to write instead.
 var checks = map[string]func(string) error{
-	"cidr":     checkCIDR,
+	"cidr":     strict.CheckCIDR,
 	"mode":     checkMode,
 	"framing":  checkFraming,
 	"hostport": checkHostPort,
@@ -29,15 +29,20 @@ var checks = map[string]func(string) error{
 	"zkpath":     checkNode,
 	"zktemplate": checkTemplate,
 	"zkservice":  zookeeper.CheckName,
+	"znode":      checkZnode,
+	"configmap":  checkConfigMap,
 }
 
-func checkCIDR(s string) error {
-	p, err := netip.ParsePrefix(s)
-	if err != nil {
-		return errors.New("write a network, like 10.0.0.0/8 or fd00::/8")
+func checkZnode(s string) error {
+	if !strings.HasPrefix(s, "/") || s == "/" || filepath.Clean(s) != s {
+		return errors.New("write the path of a node, like /bellhop/rules")
 	}
-	if p.Masked() != p {
-		return fmt.Errorf("has bits outside of its mask; write %s", p.Masked())
+	return nil
+}
+
+func checkConfigMap(s string) error {
+	if namespace, name, ok := strings.Cut(s, "/"); !ok || namespace == "" || name == "" || strings.Contains(name, "/") {
+		return errors.New("write namespace/name, like bellhop/rules")
 	}
 	return nil
 }
@@ -122,17 +127,40 @@ func (d *decoder) cross(c *Config) {
 	}
 	d.pair(c.Remote.TLS, "remote.tls")
 	if c.Timeouts.Call > c.Timeouts.MaxCall {
-		d.at("timeouts.call", "timeouts.max_call", "%s is longer than timeouts.max_call, %s", file.ShowDuration(c.Timeouts.Call), file.ShowDuration(c.Timeouts.MaxCall))
+		d.at("timeouts.call", "timeouts.max_call", "%s is longer than timeouts.max_call, %s", strict.ShowDuration(c.Timeouts.Call), strict.ShowDuration(c.Timeouts.MaxCall))
 	}
 	if c.Drain.Grace >= c.Drain.Timeout {
-		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", file.ShowDuration(c.Drain.Grace), file.ShowDuration(c.Drain.Timeout))
+		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", strict.ShowDuration(c.Drain.Grace), strict.ShowDuration(c.Drain.Timeout))
 	}
 	d.registries(c)
+	d.rules(&c.Rules)
 	l := &c.Limits
 	d.share("calls", l.SourceCalls > l.TotalCalls)
 	d.share("bytes", l.SourceBytes > l.TotalBytes)
 	d.share("connections", l.SourceConns > l.TotalConns)
 	d.share("lookups", l.SourceLookups > l.TotalLookups)
+}
+
+// rules: one place, and what belongs to it.
+func (d *decoder) rules(r *Rules) {
+	places := 0
+	for _, p := range []string{r.Path, r.ZooKeeper, r.ConfigMap} {
+		if p != "" {
+			places++
+		}
+	}
+	if places > 1 {
+		d.at("rules", "rules", "names %d places; write one of path, zookeeper and configmap", places)
+	}
+	if r.Ensemble != "" && d.lines["rules.zookeeper"] == 0 {
+		d.at("rules.ensemble", "rules", "is for rules.zookeeper only")
+	}
+	if r.Key != "" && d.lines["rules.configmap"] == 0 {
+		d.at("rules.key", "rules", "is for rules.configmap only")
+	}
+	if r.LastGood != "" && places == 0 && d.lines["rules.path"]+d.lines["rules.zookeeper"]+d.lines["rules.configmap"] == 0 {
+		d.at("rules.last_good", "rules", "keeps nothing without a place of rules; write path, zookeeper or configmap")
+	}
 }
 
 // share: one source's bound is at most that of all.

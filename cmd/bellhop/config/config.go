@@ -31,6 +31,7 @@ type Config struct {
 	Listeners   []Listener      `yaml:"listeners" list:"listeners" help:"where callers come in; what is listed replaces the defaults"`
 	Registry    Registry        `yaml:"registry"`
 	Register    []Registration  `yaml:"register" role:"local" list:"registrations" help:"services of this host to register while they are healthy, because they can't do it themselves"`
+	Rules       Rules           `yaml:"rules"`
 	Defaults    ServiceDefaults `yaml:"service_defaults"`
 	Limits      Limits          `yaml:"limits"`
 	Timeouts    Timeouts        `yaml:"timeouts"`
@@ -99,6 +100,19 @@ type Registry struct {
 	Order         []Text        `yaml:"order" help:"the registries by name (file, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed"`
 	ZooKeeper     []ZooKeeper   `yaml:"zookeeper" list:"ensembles" help:"ensembles to look for services in, besides the files"`
 }
+
+// Rules says where the rules document lies. One place at most; none: no rules.
+type Rules struct {
+	Path      string `yaml:"path" help:"a YAML file, watched; it need not be there yet"`
+	ZooKeeper string `yaml:"zookeeper" check:"znode" help:"the path of a ZooKeeper node, like /bellhop/rules"`
+	Ensemble  string `yaml:"ensemble" help:"the name of the ensemble of registry.zookeeper that has the node; default the first"`
+	ConfigMap string `yaml:"configmap" check:"configmap" help:"namespace/name of a Kubernetes ConfigMap, watched by the API"`
+	Key       string `yaml:"key" help:"the ConfigMap's key that has the document; default rules.yaml"`
+	LastGood  string `yaml:"last_good" help:"the file that keeps the rules over a restart; default rules.json in the run directory's private; off: none"`
+}
+
+// Set reports whether there is a place for rules.
+func (r Rules) Set() bool { return r.Path != "" || r.ZooKeeper != "" || r.ConfigMap != "" }
 
 // ServiceDefaults are what a service gets that does not say. Its deadline is timeouts.call.
 type ServiceDefaults struct {
@@ -269,6 +283,10 @@ func (c *Config) Resolve() error {
 	}
 	or(&c.Registry.Path, filepath.Join(private, "services.d"))
 	or(&c.Registry.LastKnownGood, filepath.Join(private, "registry.json"))
+	if c.Rules.ConfigMap != "" {
+		or(&c.Rules.Key, "rules.yaml")
+	}
+	or(&c.Rules.LastGood, filepath.Join(private, "rules.json"))
 	or(&c.Admin.Listen, "unix:"+filepath.Join(private, "admin.sock"))
 	or(&c.Remote.Register, c.Registry.Path)
 	if c.Host == "" {

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 	"go.yaml.in/yaml/v3"
 )
 
@@ -266,7 +266,7 @@ func (d *decoder) duration(v reflect.Value, a at) {
 	low, high := tagDuration(a.tag, "min"), tagDuration(a.tag, "max")
 	n, err := time.ParseDuration(a.node.Value)
 	if a.node.Kind != yaml.ScalarNode || err != nil || n < low || n > high {
-		d.wrong(a, "is %s; write a duration from %s to %s, like 500ms or 2s", show(a.node), file.ShowDuration(low), file.ShowDuration(high))
+		d.wrong(a, "is %s; write a duration from %s to %s, like 500ms or 2s", show(a.node), strict.ShowDuration(low), strict.ShowDuration(high))
 		return
 	}
 	v.SetInt(int64(n))

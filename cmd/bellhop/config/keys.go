@@ -7,7 +7,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // Key is one key of the file, for the documentation and for `/config`.
@@ -84,7 +84,7 @@ func typeName(f reflect.StructField) string {
 func showValue(v reflect.Value) string {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return file.ShowDuration(x)
+		return strict.ShowDuration(x)
 	case Size:
 		return x.String()
 	case string:
@@ -124,7 +124,7 @@ func asMap(v reflect.Value, role Role) map[string]any {
 func plain(v reflect.Value, role Role) any {
 	switch x := v.Interface().(type) {
 	case time.Duration:
-		return file.ShowDuration(x)
+		return strict.ShowDuration(x)
 	case Size:
 		return x.String()
 	}

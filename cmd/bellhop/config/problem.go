@@ -4,14 +4,14 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
 
 // Problem is one thing that is wrong in a configuration file; told as in a registry file.
-type Problem = file.Problem
+type Problem = strict.Problem
 
 // Problems is the error of a configuration that can't be used: all that is wrong, by line. It has at least one entry.
-type Problems = file.Problems
+type Problems = strict.Problems
 
 // maxProblems bounds what is told of a hopeless file.
 const maxProblems = 100

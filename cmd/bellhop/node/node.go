@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	"sync"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/admin"
@@ -68,6 +69,9 @@ type node struct {
 	writer   *addrfile.Writer
 	source   *file.Source
 	manager  *registry.Manager
+	waited   time.Time  // until when the start waits for registry and rules
+	rules    *ruleBook  // nil: no place of rules is configured
+	table    sync.Mutex // held while a table is compiled and swapped: registry and rules change on goroutines of their own
 	proxy    *proxy.Proxy
 	routes   route.Options
 	ids      *identity.Identifier
@@ -112,7 +116,7 @@ func (n *node) spawn(f func(context.Context)) {
 func (n *node) start(ctx context.Context) error {
 	n.limitMemory()
 	for _, step := range []func(context.Context) error{
-		n.openRunDir, n.openRegistry, n.startProxy, n.awaitRegistry, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
+		n.openRunDir, n.openRegistry, n.openRules, n.startProxy, n.startRules, n.awaitRegistry, n.awaitRules, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
 	} {
 		if err := step(ctx); err != nil {
 			return err
@@ -207,7 +211,7 @@ func (n *node) startAdmin(context.Context) error {
 	if err != nil {
 		return err
 	}
-	s := admin.New(admin.Sources{
+	src := admin.Sources{
 		Proxy: n.proxy, Manager: n.manager, File: n.source, Ready: n.ready, Log: n.Log,
 		MaxSources: n.Config.Limits.MaxSources, Config: n.Config.Map(n.Role), Bounds: bounds(n.Config),
 		Process: admin.Process{
@@ -215,7 +219,11 @@ func (n *node) startAdmin(context.Context) error {
 			RunDir: n.dir.Path(), Registry: n.Config.Registry.Path, Host: n.Config.Host, Zone: n.Config.Zone,
 		},
 		Ensembles: n.ensembleStatus(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
-	})
+	}
+	if n.rules != nil {
+		src.Rules = n.rules
+	}
+	s := admin.New(src)
 	go s.Serve(l)
 	n.onClose(s.Close)
 	return nil

@@ -149,6 +149,7 @@ func (n *node) awaitRegistry(ctx context.Context) error {
 	if len(n.manager.Snapshot().Services) > 0 && len(n.ensembles) > 0 {
 		wait = min(wait, knownWait)
 	}
+	n.waited = time.Now().Add(wait)
 	deadline := time.After(wait)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()

@@ -69,8 +69,11 @@ func CheckService(s *registry.Service) error {
 	return cluster.Check(s)
 }
 
-// compile makes a table of a snapshot, with our own service in it.
+// compile makes a table of a snapshot and the rules, with our own service in it. One at a time.
 func (n *node) compile(s *registry.Snapshot, prev *route.Table) (*route.Table, error) {
+	if n.rules != nil {
+		s = n.rules.Apply(s, n.rules.Rules())
+	}
 	with := *s
 	with.Services = maps.Clone(s.Services)
 	if with.Services == nil {
@@ -86,14 +89,22 @@ func (n *node) compile(s *registry.Snapshot, prev *route.Table) (*route.Table, e
 // tableChanged is what happens at every new snapshot. It runs on the manager's goroutine.
 func (n *node) tableChanged() func(*registry.Snapshot) {
 	return func(s *registry.Snapshot) {
-		t, err := n.compile(s, n.proxy.Table())
-		if err != nil {
-			n.Log.Error("some services stay as they were", "error", err)
-		}
-		n.proxy.SetTable(t)
-		n.beacon.SetRemote(remoteAddrs(t))
+		n.swapTable()
 		n.lookups.forget(s)
 	}
+}
+
+// swapTable puts what registry and rules say now in force. The newest of both is read under the lock: what waited for it
+// may be old. Safe for concurrent use.
+func (n *node) swapTable() {
+	n.table.Lock()
+	defer n.table.Unlock()
+	t, err := n.compile(n.manager.Snapshot(), n.proxy.Table())
+	if err != nil {
+		n.Log.Error("some services stay as they were", "error", err)
+	}
+	n.proxy.SetTable(t)
+	n.beacon.SetRemote(remoteAddrs(t))
 }
 
 // remoteAddrs are the remote proxies for the address file, in this host's order of preference.

@@ -58,6 +58,9 @@ func headline(b *strings.Builder, s *admin.Status) {
 	fmt.Fprintf(b, "bellhop %s %s on %s: %s, up %s, pid %d, instance %s\n", s.Role, s.Version, place, state,
 		(time.Duration(s.UptimeS) * time.Second).String(), s.PID, s.Instance)
 	fmt.Fprintf(b, "run directory %s, registry %s\n", s.RunDir, s.Registry)
+	if s.RulesWrong != "" {
+		fmt.Fprintf(b, "THE RULES ARE WRONG, the old ones are in force:\n  %s\n", strings.ReplaceAll(s.RulesWrong, "\n", "\n  "))
+	}
 	if s.Problem != "" {
 		fmt.Fprintf(b, "THE REGISTRY IS WRONG, what was read before stands:\n  %s\n", strings.ReplaceAll(s.Problem, "\n", "\n  "))
 	}

@@ -1,4 +1,4 @@
-package file
+package strict
 
 import (
 	"fmt"
@@ -9,7 +9,7 @@ import (
 // maxProblems bounds what is kept of a hopeless file.
 const maxProblems = 100
 
-// Problem is one thing that is wrong in a registry file.
+// Problem is one thing that is wrong in a document.
 type Problem struct {
 	File string // as it was opened
 	Line int    // from 1; 0 when it is about the file as a whole
@@ -32,7 +32,7 @@ func (p Problem) String() string {
 	return b.String()
 }
 
-// Problems is the error of a registry that could not be read: all that is wrong with it, by file and line. It has at
+// Problems is the error of a document that could not be read: all that is wrong with it, by file and line. It has at
 // least one entry.
 type Problems []Problem
 
@@ -45,13 +45,14 @@ func (ps Problems) Error() string {
 	return strings.Join(lines, "\n")
 }
 
-// problems collects Problems up to the bound.
-type problems struct {
+// Report collects Problems up to a bound. The zero value is ready.
+type Report struct {
 	list    Problems
 	dropped int
 }
 
-func (c *problems) add(file string, line int, key, format string, args ...any) {
+// Add reports a problem; line 0 and key "" say that it is about the document as a whole.
+func (c *Report) Add(file string, line int, key, format string, args ...any) {
 	if len(c.list) == maxProblems {
 		c.dropped++
 		return
@@ -59,8 +60,8 @@ func (c *problems) add(file string, line int, key, format string, args ...any) {
 	c.list = append(c.list, Problem{File: file, Line: line, Key: key, Text: fmt.Sprintf(format, args...)})
 }
 
-// err returns nil or everything collected, each file's problems in the order of its lines.
-func (c *problems) err() error {
+// Err returns nil or everything collected, each file's problems in the order of its lines.
+func (c *Report) Err() error {
 	if len(c.list) == 0 {
 		return nil
 	}
@@ -77,3 +78,6 @@ func (c *problems) err() error {
 	}
 	return list
 }
+
+// Len is how many problems there were, those beyond the bound included.
+func (c *Report) Len() int { return len(c.list) + c.dropped }
