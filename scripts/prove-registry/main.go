@@ -39,6 +39,8 @@ var events = []event{
 	{"cut", cut},
 	{"hole", hole},
 	{"watches", losses},
+	{"vanish", vanish},
+	{"address", address},
 	{"scale", scale},
 }
 

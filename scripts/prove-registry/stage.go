@@ -34,13 +34,14 @@ type stage struct {
 	relays   []*zkensemble.Relay // one before each server
 	tree     *tree
 	peers    map[string]*prove.Process // by address
+	addrs    map[string][]string       // registered servers, by service
 	proxy    *prove.Bellhop
 	load     *load
 }
 
 // newStage starts an ensemble with relays before it. Servers, proxy and load are the event's.
 func newStage(dir string, outage time.Duration) (s *stage, err error) {
-	s = &stage{dir: dir, outage: outage, peers: map[string]*prove.Process{}}
+	s = &stage{dir: dir, outage: outage, peers: map[string]*prove.Process{}, addrs: map[string][]string{}}
 	defer func() {
 		if err != nil {
 			s.stop()
@@ -126,6 +127,7 @@ func (s *stage) add(service string, n int) (addrs []string, err error) {
 		}
 		addrs = append(addrs, addr)
 	}
+	s.addrs[service] = append(s.addrs[service], addrs...)
 	return addrs, nil
 }
 
