@@ -107,8 +107,12 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		w.calls.put(c)
 		return
 	}
-	c.endpoint.States[w.id].Observe(w.now - c.sentAt)
 	code := outcome(m)
+	state := &c.endpoint.States[w.id]
+	state.Observe(w.now - c.sentAt)
+	if code == protocol.CodeOK {
+		state.Succeeded(w.now)
+	}
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return

@@ -27,9 +27,12 @@ type finder struct {
 	asked chan string
 }
 
-// run answers until there is nothing more to come: services whose names begin with S are there.
+// run answers until it is told that no more comes: services whose names begin with S are there.
 func (f *finder) run(t *testing.T) {
 	for name := range f.asked {
+		if name == "" {
+			return
+		}
 		if name[0] != 'S' {
 			f.p.NotFound(name)
 			continue
@@ -82,7 +85,7 @@ func TestFirstCalls(t *testing.T) {
 		})
 	}
 	callers.Wait()
-	close(f.asked)
+	f.asked <- ""
 	finding.Wait()
 	if found.Load() != 160 || missing.Load() != 160 {
 		t.Errorf("%d calls were answered, %d were of services that are not there; want 160 each", found.Load(), missing.Load())

@@ -21,7 +21,8 @@ type Proxy struct {
 	table   atomic.Pointer[route.Table]
 	workers []*worker
 	sources sources
-	clock   func() int64 // the workers' time, ns since New
+	clock   func() int64 // the workers' time, ns since born
+	born    time.Time
 
 	inFlight atomic.Int64 // calls
 	lookups  atomic.Int64 // services being looked up, over all workers
@@ -46,8 +47,8 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	if err := cfg.check(); err != nil {
 		return nil, fmt.Errorf("proxy: %w", err)
 	}
-	born := time.Now()
-	p := &Proxy{cfg: cfg, clock: func() int64 { return int64(time.Since(born)) }}
+	p := &Proxy{cfg: cfg, born: time.Now()}
+	p.clock = func() int64 { return int64(time.Since(p.born)) }
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.sources.byKey = map[string]*source{}
 	for _, c := range cfg.Codecs {

@@ -229,7 +229,9 @@ func (u *upstream) beginRelay(begin []byte) (used int) {
 	}
 	r.c, c.relayed, c.d.relay = c, true, u
 	w.wheel.disarm(&c.timer)
-	c.endpoint.States[w.id].Observe(w.now - c.sentAt)
+	state := &c.endpoint.States[w.id]
+	state.Observe(w.now - c.sentAt)
+	state.Succeeded(w.now) // no exception is passed on in this way
 	u.schedule(w.now + int64(w.p.cfg.Timeouts.Frame))
 	return body
 }

@@ -1,120 +1,189 @@
 package registry
 
 import (
-	"maps"
-	"slices"
+	"runtime"
 	"time"
 )
 
-// part is what one source said last, and what of it is still held. Run only.
+// This file compares what a source says with what it said before, and decides what to hold. See the package comment for
+// the rules.
 //
-// Evidence before mass removal: registries fail by forgetting (an expired session, a half-read listing, an empty
-// restore), hosts rarely die by the dozen. So endpoints that go in bulk are kept for a while; each of them is still
-// judged by its own calls. They go when they time out, and stop being held when the source names them again.
-type part struct {
-	name   string
-	source Source
-	intent bool // what the source says is somebody's will, not an observation: nothing is held
+//	update ─► losses ─► mass? last? ─┬─ no ─► gone at once
+//	                                 └─ yes ► hold ─► has anybody else the address? ─► evidence.go
 
-	said    Update    // normal form; immutable once set
-	read    time.Time // zero: never read in this process
-	live    bool      // the source itself has answered
-	last    Update    // what state returned last: unchanged services keep their pointers
-	held    map[string]*heldService
-	remotes map[string]heldItem[Remote]
+// hold is one endpoint, or remote proxy, that is kept although its source does not name it any more. Run only.
+type hold struct {
+	part     *part
+	service  string   // "": a remote proxy
+	endpoint Endpoint // of a remote proxy: the address alone
+	remote   Remote
+	why      string
+	since    time.Time
+	until    time.Time // when the hold ends, if the source confirms it then
+
+	failures int // probes in a row
+	over     bool
+	queue    *queue // where it waits; nil: it is being probed
+	at       int    // place in the queue
+	due      time.Time
 }
 
-type heldService struct {
-	settings  *Service // as it was when endpoints were first held: used when the service itself is gone
-	endpoints map[string]heldItem[Endpoint]
+// Why an endpoint is held.
+const (
+	whyMass = "mass-removal"
+	whyLast = "last-endpoint"
+)
+
+// loss is what an update takes from one service.
+type loss struct {
+	service  string
+	settings *Service
+	gone     []*hold // without those that need no judgement
+	had      int
+	came     int
+	last     bool // nothing is left
 }
 
-type heldItem[T any] struct {
-	item  T
+// tally counts what a service lost lately. A registry that forgets one by one has forgotten all in the end.
+type tally struct {
 	until time.Time
+	lost  int
 }
 
-// newPart asks the source whether it is authoritative: a file that an operator edits is, an observed registry is not.
-func newPart(name string, s Source) *part {
-	p := &part{name: name, source: s, held: map[string]*heldService{}, remotes: map[string]heldItem[Remote]{}}
-	if a, ok := s.(interface{ Authoritative() bool }); ok {
-		p.intent = a.Authoritative()
+// tallied is how long a removal counts together with the next ones.
+const tallied = 30 * time.Second
+
+func (t *tally) lately(now time.Time) int {
+	if t == nil || !now.Before(t.until) {
+		return 0
 	}
-	return p
+	return t.lost
 }
 
-// load sets the part from the last-known-good file, which must pass like any update.
-func (p *part) load(s savedPart, cfg ManagerConfig) error {
-	u, err := accept(s.update(), &p.said, cfg)
-	if err != nil {
-		return err
+func (t *tally) add(lost, came int, now time.Time) {
+	if !now.Before(t.until) {
+		t.until, t.lost = now.Add(tallied), 0
 	}
-	p.said = u
-	return nil
+	t.lost = max(0, t.lost+lost-came)
 }
 
-// replace sets what the source says now and holds what a mass removal took away; it returns how much it holds anew.
-func (p *part) replace(u Update, read, now time.Time, cfg ManagerConfig) int {
-	held := 0
-	if !p.intent && cfg.HoldRemoved > 0 {
-		held = p.hold(u, now.Add(cfg.HoldRemoved), cfg)
+// replace sets what the source says now and holds what it must not take away yet.
+func (m *Manager) replace(p *part, u Update, read, now time.Time) {
+	fresh := m.judge(p, u, now)
+	m.appeared(p, u)
+	p.set(u)
+	p.read, p.live = read, true
+	m.returned(p)
+	m.elsewhere(fresh)
+	m.strangers(fresh)
+}
+
+// judge decides about every endpoint that the update takes away. A removal is judged per service and over the whole
+// part: a registry that lost hundreds of services with two endpoints each is as suspicious as one that lost one big
+// service. It returns what is held anew.
+func (m *Manager) judge(p *part, u Update, now time.Time) (fresh []*hold) {
+	losses, had := m.losses(p, u)
+	lost, came := 0, 0
+	for _, l := range losses {
+		if l.service != "" {
+			lost, came = lost+len(l.gone), came+l.came
+		}
 	}
-	p.said, p.read, p.live = u, read, true
-	for name, h := range p.held {
-		if s := u.Services[name]; s != nil {
-			for i := range s.Endpoints {
-				delete(h.endpoints, s.Endpoints[i].Addr)
+	before := p.overall.lately(now)
+	all := m.cfg.massRemoval(before+lost, before+had)
+	if lost+came > 0 {
+		p.overall.add(lost, came, now)
+	}
+	for _, l := range losses {
+		runtime.Gosched() // see Manager
+		before := p.lately[l.service].lately(now)
+		if p.lately[l.service] == nil {
+			p.lately[l.service] = &tally{}
+		}
+		p.lately[l.service].add(len(l.gone), l.came, now)
+		why := ""
+		switch {
+		case all && l.service != "", m.cfg.massRemoval(before+len(l.gone), before+l.had):
+			why = whyMass
+		case l.last:
+			why = whyLast
+		}
+		for _, h := range l.gone {
+			if why == "" {
+				m.journal.note(wasOrdinary, p.name, h.service, h.endpoint.Addr)
+				continue
 			}
+			h.why, h.since = why, now
+			m.watch.keep(h, l.settings, now)
+			m.journal.note(heldNow, p.name, h.service, h.endpoint.Addr)
+			fresh = append(fresh, h)
 		}
 	}
-	for _, r := range u.Remotes {
-		delete(p.remotes, r.Addr)
-	}
-	p.prune()
-	return held
+	p.forget(now)
+	return fresh
 }
 
-// hold compares the old update with the new one. A removal is judged per service and over the whole part: a registry
-// that lost hundreds of services with two endpoints each is as suspicious as one that lost one big service.
-func (p *part) hold(u Update, until time.Time, cfg ManagerConfig) int {
-	gone := make(map[string][]Endpoint)
-	had, lost := 0, 0
-	for name, old := range p.said.Services {
-		var still []Endpoint
-		if s := u.Services[name]; s != nil {
-			still = s.Endpoints
-		}
-		had += len(old.Endpoints)
-		if missing := without(old.Endpoints, still, endpointAddr); len(missing) > 0 {
-			gone[name] = missing
-			lost += len(missing)
+// forget drops the tallies that have run out.
+func (p *part) forget(now time.Time) {
+	for name, t := range p.lately {
+		if t.lately(now) == 0 {
+			delete(p.lately, name)
 		}
 	}
-	held, all := 0, cfg.massRemoval(lost, had)
-	for name, missing := range gone {
-		old := p.said.Services[name]
-		if !all && !cfg.massRemoval(len(missing), len(old.Endpoints)) {
+}
+
+// losses returns what changed in which service, and how many endpoints all services had. What goes without a question is
+// noted here, and left out.
+func (m *Manager) losses(p *part, u Update) (list []*loss, had int) {
+	for name, old := range p.said.Services {
+		s := u.Services[name]
+		had += len(old.Endpoints)
+		if s == old {
 			continue
 		}
-		h := p.held[name]
-		if h == nil {
-			h = &heldService{endpoints: make(map[string]heldItem[Endpoint])}
-			p.held[name] = h
+		runtime.Gosched() // see Manager
+		var still []Endpoint
+		if s != nil {
+			still = s.Endpoints
 		}
-		h.settings = old
-		for _, e := range missing {
-			h.endpoints[e.Addr] = heldItem[Endpoint]{e, until}
+		gone := without(old.Endpoints, still, endpointAddr)
+		l := &loss{service: name, settings: old, had: len(old.Endpoints), last: len(still) == 0}
+		l.came = len(still) - (len(old.Endpoints) - len(gone))
+		for _, e := range gone {
+			l.gone = m.unless(l.gone, &hold{part: p, service: name, endpoint: e}, u.Final[name])
 		}
-		held += len(missing)
+		if len(l.gone)+l.came > 0 {
+			list = append(list, l)
+		}
 	}
-	missing := without(p.said.Remotes, u.Remotes, remoteAddr)
-	if cfg.massRemoval(len(missing), len(p.said.Remotes)) {
-		for _, r := range missing {
-			p.remotes[r.Addr] = heldItem[Remote]{r, until}
-		}
-		held += len(missing)
+	gone := without(p.said.Remotes, u.Remotes, remoteAddr)
+	l := &loss{had: len(p.said.Remotes), last: len(u.Remotes) == 0}
+	l.came = len(u.Remotes) - (len(p.said.Remotes) - len(gone))
+	for _, r := range gone {
+		l.gone = m.unless(l.gone, &hold{part: p, remote: r, endpoint: Endpoint{Addr: r.Addr}}, false)
 	}
-	return held
+	if len(l.gone)+l.came > 0 {
+		list = append(list, l)
+	}
+	return list, had
+}
+
+// unless appends h to what has to be judged, unless it goes without a question.
+func (m *Manager) unless(list []*hold, h *hold, final bool) []*hold {
+	what := wasFinal
+	switch {
+	case h.part.intent:
+		what = wasIntended
+	case final:
+	case h.endpoint.Terminating:
+		what = wasTerminating
+	case m.cfg.HoldRemoved < 0:
+		what = wasOrdinary
+	default:
+		return append(list, h)
+	}
+	m.journal.note(what, h.part.name, h.service, h.endpoint.Addr)
+	return list
 }
 
 func (c *ManagerConfig) massRemoval(removed, of int) bool {
@@ -135,74 +204,107 @@ func without[T any](a, b []T, addr func(T) string) []T {
 	return out
 }
 
-// expire lets go what was held long enough.
-func (p *part) expire(now time.Time) {
-	for _, h := range p.held {
-		maps.DeleteFunc(h.endpoints, func(_ string, i heldItem[Endpoint]) bool { return !i.until.After(now) })
-	}
-	maps.DeleteFunc(p.remotes, func(_ string, i heldItem[Remote]) bool { return !i.until.After(now) })
-	p.prune()
-}
-
-func (p *part) prune() {
-	maps.DeleteFunc(p.held, func(_ string, h *heldService) bool { return len(h.endpoints) == 0 })
-}
-
-// nextExpiry returns when expire has something to do; zero: never.
-func (p *part) nextExpiry() time.Time {
-	var next time.Time
-	sooner := func(t time.Time) {
-		if next.IsZero() || t.Before(next) {
-			next = t
+// returned ends the holds of what the source names now, or says to be gone for good.
+func (m *Manager) returned(p *part) {
+	for service, hs := range p.held {
+		runtime.Gosched() // see Manager
+		for addr, h := range hs.holds {
+			if p.names(service, addr) != nil {
+				m.watch.release(h, namedAgain)
+			} else if p.said.Final[service] {
+				m.watch.release(h, wasFinal)
+			}
 		}
 	}
-	for _, h := range p.held {
-		for _, i := range h.endpoints {
-			sooner(i.until)
-		}
-	}
-	for _, i := range p.remotes {
-		sooner(i.until)
-	}
-	return next
 }
 
-func (p *part) heldCount() int {
-	n := len(p.remotes)
-	for _, h := range p.held {
-		n += len(h.endpoints)
+// appeared looks at what the update adds: an address that comes up elsewhere is not the held one's any more. It is called
+// while the part still says what it said before.
+func (m *Manager) appeared(p *part, u Update) {
+	if len(m.watch.byAddr) == 0 {
+		return
 	}
-	return n
+	for name, s := range u.Services {
+		old := p.said.Services[name]
+		if s == old {
+			continue
+		}
+		runtime.Gosched() // see Manager
+		for i := range s.Endpoints {
+			e := &s.Endpoints[i]
+			for _, h := range m.watch.heldAt(e.Addr) {
+				switch {
+				case h.part == p && h.service == name: // returned's
+				case h.service == name && !otherOwner(h, e):
+					m.watch.release(h, namedElsewhere)
+				case otherOwner(h, e), h.service != name && !sameOwner(h, e) && !m.known(name, e.Addr):
+					m.watch.release(h, addressReused)
+				}
+			}
+		}
+	}
+	for _, r := range u.Remotes {
+		for _, h := range m.watch.heldAt(r.Addr) {
+			if h.service == "" && h.part != p {
+				m.watch.release(h, namedElsewhere)
+			}
+		}
+	}
 }
 
-// state returns what the part contributes: what the source says plus what is held.
-func (p *part) state() Update {
-	if len(p.held) == 0 && len(p.remotes) == 0 {
-		p.last = p.said
-		return p.said
-	}
-	u := Update{Services: make(map[string]*Service, len(p.said.Services)), Remotes: slices.Clone(p.said.Remotes)}
-	maps.Copy(u.Services, p.said.Services)
-	for name, h := range p.held {
-		now := u.Services[name]
-		var s Service
-		if now != nil {
-			s = *now
-			s.Endpoints = slices.Clone(now.Endpoints)
-		} else {
-			s = *h.settings
-			s.Endpoints = nil
+func otherOwner(h *hold, e *Endpoint) bool {
+	return h.endpoint.Owner != "" && e.Owner != "" && h.endpoint.Owner != e.Owner
+}
+
+func sameOwner(h *hold, e *Endpoint) bool { return e.Owner != "" && h.endpoint.Owner == e.Owner }
+
+// known reports whether the address was under this service already: one server may be behind several services.
+func (m *Manager) known(service, addr string) bool {
+	for _, p := range m.parts {
+		if p.names(service, addr) != nil || p.holds(service, addr) {
+			return true
 		}
-		for _, i := range h.endpoints {
-			s.Endpoints = append(s.Endpoints, i.item)
+	}
+	return false
+}
+
+// elsewhere ends the holds of what another source names: it is not gone, and if it goes there it is judged there.
+func (m *Manager) elsewhere(fresh []*hold) {
+	for _, h := range fresh {
+		for _, p := range m.parts {
+			if e := p.names(h.service, h.endpoint.Addr); p != h.part && e != nil && !h.over {
+				if otherOwner(h, e) {
+					m.watch.release(h, addressReused)
+				} else {
+					m.watch.release(h, namedElsewhere)
+				}
+			}
 		}
-		s.Endpoints = sortedOnce(s.Endpoints, endpointAddr)
-		u.Services[name] = reuse(&s, p.last.Services[name])
 	}
-	for _, i := range p.remotes {
-		u.Remotes = append(u.Remotes, i.item)
+}
+
+// strangers ends the holds of what had an address that another owner has now, under whatever service.
+func (m *Manager) strangers(fresh []*hold) {
+	owned := make(map[string][]*hold)
+	for _, h := range fresh {
+		if h.endpoint.Owner != "" && !h.over {
+			owned[h.endpoint.Addr] = append(owned[h.endpoint.Addr], h)
+		}
 	}
-	u.Remotes = sortedOnce(u.Remotes, remoteAddr)
-	p.last = u
-	return u
+	if len(owned) == 0 {
+		return
+	}
+	for _, p := range m.parts {
+		for _, s := range p.said.Services {
+			runtime.Gosched() // see Manager
+			for i := range s.Endpoints {
+				e := &s.Endpoints[i]
+				for _, h := range owned[e.Addr] {
+					if otherOwner(h, e) && !h.over {
+						m.watch.release(h, addressReused)
+					}
+				}
+			}
+		}
+	}
 }

@@ -18,10 +18,12 @@ import (
 // savedVersion is the version of the last-known-good file. One JSON object, ours alone:
 //
 //	{"version": 1, "saved": "2006-01-02T15:04:05Z",
-//	 "sources": [{"name": "file", "services": [Service, …], "remotes": [Remote, …]}, …]}
+//	 "sources": [{"name": "file", "services": [Service, …], "remotes": [Remote, …],
+//	              "held": [{"service": "a", "addr": "10.0.0.1:9090", "since": "…", "why": "mass-removal"}, …]}, …]}
 //
 // It is kept per source, so that a source that answers after a restart replaces its own part only. Endpoints that were
-// held when it was written are in it: a restart must not turn a bad update into the truth. Unknown keys are ignored.
+// held when it was written are in it, and marked: a restart must not turn a bad update into the truth, and what was held
+// is held on. Unknown keys are ignored.
 const savedVersion = 1
 
 type savedFile struct {
@@ -34,6 +36,15 @@ type savedPart struct {
 	Name     string          `json:"name"`
 	Services []*savedService `json:"services,omitempty"`
 	Remotes  []Remote        `json:"remotes,omitempty"`
+	Held     []savedHold     `json:"held,omitempty"`
+}
+
+// savedHold marks an endpoint of Services, or without a service one of Remotes, as held.
+type savedHold struct {
+	Service string    `json:"service,omitempty"`
+	Addr    string    `json:"addr"`
+	Since   time.Time `json:"since"`
+	Why     string    `json:"why"`
 }
 
 // savedService is a Service that gives way before it is encoded: see [Manager].
@@ -98,6 +109,7 @@ type saver struct {
 type savedJob struct {
 	names  []string
 	states []Update
+	held   [][][]savedHold
 }
 
 // offer leaves the newest state to be written. It does not block.
@@ -108,6 +120,7 @@ func (s *saver) offer(parts []*part, states []Update) {
 	j := &savedJob{states: states}
 	for _, p := range parts {
 		j.names = append(j.names, p.name)
+		j.held = append(j.held, p.marks())
 	}
 	s.mu.Lock()
 	s.next = j
@@ -196,7 +209,7 @@ func (s *saver) write(job *savedJob) {
 func (j *savedJob) write(path string, limit int64) error {
 	f := savedFile{Version: savedVersion, Saved: time.Now().UTC()}
 	for i, u := range j.states {
-		p := savedPart{Name: j.names[i], Remotes: u.Remotes}
+		p := savedPart{Name: j.names[i], Remotes: u.Remotes, Held: sortedMarks(j.held[i])}
 		for _, name := range slices.Sorted(maps.Keys(u.Services)) {
 			p.Services = append(p.Services, (*savedService)(u.Services[name]))
 		}

@@ -24,7 +24,7 @@ func TestLastKnownGoodServesUntilTheSourceAnswers(t *testing.T) {
 			return u
 		}
 		one.say <- said()
-		two.say <- is("b=h:3")
+		two.say <- is("b=h:2,h:3 c=h:4")
 		s.pass(time.Second)
 		was := s.m.Snapshot()
 		s.stop()
@@ -34,7 +34,7 @@ func TestLastKnownGoodServesUntilTheSourceAnswers(t *testing.T) {
 
 		one, two = newVoice("one"), newVoice("two")
 		s = run(t, cfg, one, two)
-		s.shows("a=h:1,h:2 b=h:3 remotes=r:1")
+		s.shows("a=h:1,h:2 b=h:2,h:3 c=h:4 remotes=r:1")
 		a := s.m.Snapshot().Services["a"]
 		if reuse(a, was.Services["a"]) == a || !s.m.Snapshot().Taken.IsZero() || len(s.seen) != 1 {
 			t.Errorf("loaded %+v, taken %v, handed out %d times", a, s.m.Snapshot().Taken, len(s.seen))
@@ -43,13 +43,13 @@ func TestLastKnownGoodServesUntilTheSourceAnswers(t *testing.T) {
 		if n := s.m.Stats().LKGWrites; n != 0 {
 			t.Errorf("what was loaded was written back %d times", n)
 		}
-		two.say <- is("c=h:4")
+		two.say <- is("b=h:2 c=h:4")
 		synctest.Wait()
-		s.shows("a=h:1,h:2 c=h:4 remotes=r:1") // one has not answered yet: its part stands
+		s.shows("a=h:1,h:2 b=h:2 c=h:4 remotes=r:1") // one has not answered yet: its part stands
 		version := s.m.Snapshot().Version
 		one.say <- said()
 		s.pass(time.Second)
-		s.shows("a=h:1,h:2 c=h:4 remotes=r:1")
+		s.shows("a=h:1,h:2 b=h:2 c=h:4 remotes=r:1")
 		if len(s.seen) != 3 || s.m.Snapshot().Version != version+1 || s.m.Snapshot().Services["a"] != a {
 			t.Errorf("handed out %d times; want a third snapshot with the same a, now that one has confirmed it", len(s.seen))
 		}
@@ -60,7 +60,7 @@ func TestLastKnownGoodServesUntilTheSourceAnswers(t *testing.T) {
 // A registry that lost everything while the proxy was restarted must not win against the file.
 func TestLastKnownGoodIsEvidenceToo(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		cfg := ManagerConfig{LastKnownGood: lkg(t)}
+		cfg := ManagerConfig{LastKnownGood: lkg(t), HoldRemoved: 30 * time.Second}
 		v := newVoice("v")
 		s := run(t, cfg, v)
 		v.say <- is("a=h:1,h:2,h:3")

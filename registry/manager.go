@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -14,15 +15,25 @@ import (
 // ManagerConfig says how a Manager behaves. The zero value is usable: every zero field means its default.
 type ManagerConfig struct {
 	CoalesceWindow  time.Duration // the shortest time between two snapshots; default 100ms
-	MaxRemovalShare float64       // removing more than this share at once is a mass removal; default 0.5
-	MinRemoval      int           // … if it is at least so many endpoints; default 3
-	HoldRemoved     time.Duration // how long endpoints of a mass removal are kept; default 30s, negative: not at all
+	MaxRemovalShare float64       // removing more than this share at once is a mass removal; default 0.3
+	MinRemoval      int           // … if it is at least so many endpoints; default 2. The last one of a service is held always
+	HoldRemoved     time.Duration // how long removed endpoints are held at most, if the source confirms it then; default 10m, negative: nothing is held
 	MaxEndpoints    int           // an update with more endpoints is rejected; default 100,000
 	MaxServices     int           // an update with more services is rejected; default 100,000
 
 	LastKnownGood    string        // path of the last-known-good file, in a directory only we can write; "": none
 	MaxLastKnownGood int64         // its largest size in bytes; default 64 MiB
 	SaveEvery        time.Duration // the shortest time between two writes of it; default 1s
+
+	// Probe asks an endpoint that is held whether it lives. It is called on goroutines of its own, 100 at once and 50 a
+	// second at most, and must return when ctx ends, after 2 s. An error means that it does not live, unless it wraps one
+	// that is this host's own fault (too many open files, no answer of the name server). nil: there are no probes.
+	Probe func(ctx context.Context, s *Service, e Endpoint) error
+	// ProbeRemote is the same for remote proxies.
+	ProbeRemote func(ctx context.Context, r Remote) error
+	// LastSuccess returns when a call last succeeded at an endpoint; for the service "", at a remote proxy. Zero: never. It
+	// is called on Run's goroutine, for what is held only, and must be quick. nil: it is not known.
+	LastSuccess func(service, addr string) time.Time
 
 	Log *slog.Logger // default slog.Default()
 }
@@ -36,10 +47,13 @@ const flushLimit = 2 * time.Second // how long a slow disk may hold up the end o
 // an event loop that needs one would wait so long. So the work gives way (runtime.Gosched) at least once a service.
 //
 //	Source.Run ─publish─► mailbox (the latest update only) ─bell─► Run: accept, hold, merge ─► Snapshot, OnChange
-//	                                                                                       └─► saver ─► last-known-good
+//	                                                    probes ─results─► ▲                └─► saver ─► last-known-good
 type Manager struct {
 	cfg      ManagerConfig
 	parts    []*part // in source order; owned by Run
+	watch    watch   // what is held; owned by Run
+	journal  journal
+	view     atomic.Pointer[view]
 	onChange func(*Snapshot)
 	snapshot atomic.Pointer[Snapshot]
 	stats    counters
@@ -60,6 +74,10 @@ type letter struct {
 func NewManager(cfg ManagerConfig, sources ...Source) *Manager {
 	cfg = cfg.withDefaults()
 	m := &Manager{cfg: cfg, bell: make(chan struct{}, 1), mail: make(map[*part]letter)}
+	m.journal.log = cfg.Log
+	m.watch = watch{cfg: &m.cfg, stats: &m.stats, journal: &m.journal, byAddr: make(map[string][]*hold)}
+	m.watch.results = make(chan result, maxProbing)
+	m.view.Store(&view{})
 	m.saver = saver{
 		path: cfg.LastKnownGood, limit: cfg.MaxLastKnownGood, every: cfg.SaveEvery, log: cfg.Log,
 		stats: &m.stats, bell: make(chan struct{}, 1), done: make(chan struct{}),
@@ -84,13 +102,13 @@ func (c ManagerConfig) withDefaults() ManagerConfig {
 		}
 	}
 	orDuration(&c.CoalesceWindow, 100*time.Millisecond)
-	orDuration(&c.HoldRemoved, 30*time.Second)
+	orDuration(&c.HoldRemoved, 10*time.Minute)
 	orDuration(&c.SaveEvery, time.Second)
 	if c.MaxRemovalShare == 0 {
-		c.MaxRemovalShare = 0.5
+		c.MaxRemovalShare = 0.3
 	}
 	if c.MinRemoval == 0 {
-		c.MinRemoval = 3
+		c.MinRemoval = 2
 	}
 	if c.MaxEndpoints == 0 {
 		c.MaxEndpoints = 100_000
@@ -131,7 +149,7 @@ func (m *Manager) LoadLastKnownGood() error {
 			if sp.Name != p.name {
 				continue
 			}
-			if err := p.load(sp, m.cfg); err != nil {
+			if err := m.load(p, sp, time.Now()); err != nil {
 				errs = append(errs, fmt.Errorf("last-known-good file %s: the part of source %q is not used: %w", m.cfg.LastKnownGood, p.name, err))
 			}
 		}
@@ -153,33 +171,47 @@ func (m *Manager) Run(ctx context.Context) error {
 	go m.saver.run()
 	m.loop(ctx)
 	sources.Wait()
+	m.watch.running.Wait()
 	m.saver.finish(flushLimit)
 	return nil
 }
 
-// loop takes what came in, then rests for one window: the first update goes out at once, a burst goes out as one.
+// loop takes what came in, then rests for one window: the first update goes out at once, a burst goes out as one. What is
+// held is looked after meanwhile.
 func (m *Manager) loop(ctx context.Context) {
-	rest := time.NewTimer(0)
-	defer rest.Stop()
+	alarm := time.NewTimer(0)
+	defer alarm.Stop()
+	var ripe time.Time // no snapshot before
+	mailed := false
 	for {
-		expiry := m.untilExpiry(time.Now())
 		select {
 		case <-ctx.Done():
 			return
 		case <-m.bell:
-		case <-expiry:
+			mailed = true
+		case r := <-m.watch.results:
+			m.watch.judge(r, time.Now())
+		case <-alarm.C:
 		}
-		m.step(time.Now())
-		rest.Reset(m.cfg.CoalesceWindow)
-		select {
-		case <-ctx.Done():
-			return
-		case <-rest.C:
+		now := time.Now()
+		next := m.watch.work(ctx, now)
+		if (mailed || m.watch.changed) && !now.Before(ripe) {
+			mailed = false
+			m.step(now)
+			now = time.Now()
+			ripe = now.Add(m.cfg.CoalesceWindow)
+			next = m.watch.work(ctx, now) // what is held anew
+		}
+		if (mailed || m.watch.changed) && (next.IsZero() || ripe.Before(next)) {
+			next = ripe
+		}
+		if alarm.Stop(); !next.IsZero() {
+			alarm.Reset(next.Sub(now))
 		}
 	}
 }
 
-// step applies the waiting letters and the holds that ran out.
+// step applies the waiting letters, and hands out what is known then.
 func (m *Manager) step(now time.Time) {
 	m.mu.Lock()
 	mail := m.mail
@@ -193,7 +225,6 @@ func (m *Manager) step(now time.Time) {
 				first = true // even when it only confirms the last-known-good: now it is known to be so
 			}
 		}
-		p.expire(now)
 		if p.live {
 			live++
 		}
@@ -212,11 +243,7 @@ func (m *Manager) take(p *part, l letter, now time.Time) bool {
 		m.cfg.Log.Error("registry update rejected; the old one stands", "source", p.name, "problem", err)
 		return false
 	}
-	held := p.replace(u, l.read, now, m.cfg)
-	if held > 0 {
-		m.cfg.Log.Warn("registry update removes many endpoints at once; they are kept for a while",
-			"source", p.name, "endpoints", held, "for", m.cfg.HoldRemoved)
-	}
+	m.replace(p, u, l.read, now)
 	m.stats.updates.Add(1)
 	m.stats.lastGood.Store(l.read.Unix())
 	return true
@@ -226,41 +253,34 @@ func (m *Manager) take(p *part, l letter, now time.Time) bool {
 func (m *Manager) rebuild(force bool) bool {
 	old := m.snapshot.Load()
 	states := make([]Update, len(m.parts))
-	held := 0
-	next := &Snapshot{}
+	next := &Snapshot{Version: old.Version, Services: old.Services, Remotes: old.Remotes}
+	stale := false
 	for i, p := range m.parts {
+		stale = stale || p.stale
 		states[i] = p.state()
-		held += p.heldCount()
 		if p.read.After(next.Taken) {
 			next.Taken = p.read
 		}
 	}
-	next.Services, next.Remotes = merge(states, old)
-	next.Version = old.Version
-	changed := force || !sameContent(old, next)
+	runtime.Gosched() // see Manager
+	if stale {
+		next.Services, next.Remotes = merge(states, old)
+	}
+	changed := force || stale && !sameContent(old, next)
 	if changed {
 		next.Version++
 	}
+	runtime.Gosched()
+	m.show()
+	runtime.Gosched()
 	m.snapshot.Store(next)
-	m.stats.describe(next, held)
-	if changed && !next.Taken.IsZero() { // what was only loaded is on disk already
+	m.stats.describe(next, m.watch.count)
+	if (changed || m.watch.changed) && !next.Taken.IsZero() { // what was only loaded is on disk already
 		m.saver.offer(m.parts, states)
 	}
+	m.watch.changed = false
+	m.journal.tell()
 	return changed
-}
-
-// untilExpiry returns a channel that is ready when the next held endpoint may go; nil, never ready, when none is held.
-func (m *Manager) untilExpiry(now time.Time) <-chan time.Time {
-	var next time.Time
-	for _, p := range m.parts {
-		if t := p.nextExpiry(); !t.IsZero() && (next.IsZero() || t.Before(next)) {
-			next = t
-		}
-	}
-	if next.IsZero() {
-		return nil
-	}
-	return time.After(next.Sub(now))
 }
 
 // publish is what a source calls. It never blocks; a letter that was not yet taken is replaced, since each one is whole.

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -51,13 +52,13 @@ type stage struct {
 	t     *testing.T
 	m     *Manager
 	seen  []*Snapshot
-	log   *bytes.Buffer
+	log   *logBuffer
 	stop  func()
 	began time.Time
 }
 
 func run(t *testing.T, cfg ManagerConfig, sources ...Source) *stage {
-	s := &stage{t: t, log: &bytes.Buffer{}, began: time.Now()}
+	s := &stage{t: t, log: &logBuffer{}, began: time.Now()}
 	cfg.Log = slog.New(slog.NewTextHandler(s.log, nil))
 	s.m = NewManager(cfg, sources...)
 	if err := s.m.LoadLastKnownGood(); err != nil {
@@ -75,6 +76,24 @@ func run(t *testing.T, cfg ManagerConfig, sources ...Source) *stage {
 	}
 	synctest.Wait()
 	return s
+}
+
+// logBuffer is a log that is read while it is written.
+type logBuffer struct {
+	mu  sync.Mutex
+	buf bytes.Buffer
+}
+
+func (b *logBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.Write(p)
+}
+
+func (b *logBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.buf.String()
 }
 
 // pass lets time go by.
@@ -173,7 +192,7 @@ func TestFirstUpdateAtOnceThenOnePerWindow(t *testing.T) {
 func TestSourcesAreUnited(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		one, two := newVoice("one"), newVoice("two")
-		s := run(t, ManagerConfig{}, one, two)
+		s := run(t, ManagerConfig{HoldRemoved: -1}, one, two)
 		u := is("a=h:3,h:1,h:1,h:1 b=h:9 remotes=r:2,r:1")
 		u.Services["a"].Timeout = time.Second
 		u.Services["a"].Endpoints[0].Zone = "first"
@@ -311,19 +330,21 @@ func TestPauseOfAFailingSourceGrowsToItsBound(t *testing.T) {
 	})
 }
 
-func BenchmarkMerge(b *testing.B) {
-	build := func(zone string) Update {
-		u := Update{Services: map[string]*Service{}}
-		for i := range 2000 {
-			s := &Service{Framing: "framed-binary"}
-			for e := range 10 {
-				s.Endpoints = append(s.Endpoints, Endpoint{Addr: fmt.Sprintf("10.%d.%d.%d:9090", i/250, i%250, e+1), Zone: zone})
-			}
-			u.Services[fmt.Sprintf("bench.Service%d", i)] = s
+// benchUpdate has 2,000 services with ten endpoints each.
+func benchUpdate(zone string) Update {
+	u := Update{Services: map[string]*Service{}}
+	for i := range 2000 {
+		s := &Service{Framing: "framed-binary"}
+		for e := range 10 {
+			s.Endpoints = append(s.Endpoints, Endpoint{Addr: fmt.Sprintf("10.%d.%d.%d:9090", i/250, i%250, e+1), Zone: zone})
 		}
-		return u
+		u.Services[fmt.Sprintf("bench.Service%d", i)] = s
 	}
-	updates := []Update{build("a"), build("b")} // every service changes every time
+	return u
+}
+
+func BenchmarkMerge(b *testing.B) {
+	updates := []Update{benchUpdate("a"), benchUpdate("b")} // every service changes every time
 	m := NewManager(ManagerConfig{}, newVoice("v"))
 	p := m.parts[0]
 	b.ReportAllocs()
@@ -333,4 +354,62 @@ func BenchmarkMerge(b *testing.B) {
 			b.Fatal("the update was not taken")
 		}
 	}
+}
+
+// BenchmarkHeld is a step while 20,000 endpoints are held: with nothing to do, with an update that says the same again,
+// with one endpoint let go, and with everything held and named again.
+func BenchmarkHeld(b *testing.B) {
+	begin := func(b *testing.B) (*Manager, *part) {
+		cfg := ManagerConfig{Log: slog.New(slog.DiscardHandler), LastSuccess: func(_, _ string) time.Time { return time.Time{} }}
+		m := NewManager(cfg, newVoice("v"))
+		p, now := m.parts[0], time.Now()
+		m.take(p, letter{benchUpdate("a"), now}, now)
+		m.take(p, letter{Update{}, now}, now)
+		m.rebuild(true)
+		if m.watch.count != 20_000 {
+			b.Fatalf("%d are held", m.watch.count)
+		}
+		b.ReportAllocs()
+		return m, p
+	}
+	b.Run("idle", func(b *testing.B) {
+		m, _ := begin(b)
+		for b.Loop() {
+			m.watch.work(b.Context(), time.Now())
+		}
+	})
+	b.Run("the same", func(b *testing.B) {
+		m, p := begin(b)
+		for b.Loop() {
+			now := time.Now()
+			m.take(p, letter{Update{}, now}, now)
+			if m.rebuild(false) {
+				b.Fatal("something changed")
+			}
+		}
+	})
+	b.Run("one goes", func(b *testing.B) {
+		m, p := begin(b)
+		for b.Loop() {
+			var h *hold
+			for _, h = range p.held["bench.Service1"].holds {
+				break
+			}
+			m.watch.release(h, failedProbes)
+			m.rebuild(false)
+			h.over = false
+			m.watch.keep(h, p.settings("bench.Service0"), h.since)
+		}
+	})
+	b.Run("all go and return", func(b *testing.B) {
+		m, p := begin(b)
+		u := benchUpdate("a")
+		for b.Loop() {
+			now := time.Now()
+			m.take(p, letter{u, now}, now)
+			m.rebuild(false)
+			m.take(p, letter{Update{}, now}, now)
+			m.rebuild(false)
+		}
+	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"maps"
 	"reflect"
 	"runtime"
 	"slices"
@@ -35,6 +36,9 @@ func accept(u Update, old *Update, cfg ManagerConfig) (Update, error) {
 		n.Name = name
 		n.Endpoints = normalEndpoints(s.Endpoints)
 		out.Services[name] = reuse(&n, old.Services[name])
+	}
+	if len(u.Final) > 0 {
+		out.Final = maps.Clone(u.Final)
 	}
 	if endpoints > cfg.MaxEndpoints {
 		errs = append(errs, fmt.Errorf("it has %d endpoints; the bound is %d", endpoints, cfg.MaxEndpoints))
@@ -136,6 +140,7 @@ func merge(parts []Update, old *Snapshot) (map[string]*Service, []Remote) {
 		}
 	}
 	for name := range own {
+		runtime.Gosched() // see Manager
 		s := services[name]
 		s.Endpoints = sortedOnce(s.Endpoints, endpointAddr)
 		services[name] = reuse(s, old.Services[name])

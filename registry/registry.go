@@ -5,6 +5,36 @@
 //	file ─┐
 //	zk   ─┼─► Source.Run ─► Manager (merge, coalesce, last-known-good on disk) ─► *Snapshot ─► route.Compile
 //	k8s  ─┘
+//
+// # Safety by evidence
+//
+// Registries fail by forgetting: an expired session, a half-read listing, an empty restore. Hosts rarely die by the dozen.
+// So what a source adds counts at once, and what it takes away is judged, per source:
+//
+//   - It goes at once when that is few and not the last: at most 30 % of a service's endpoints and of all that the source
+//     knows (together with what went in the 30 s before and was not replaced), or one endpoint. So it does when the endpoint
+//     was Terminating, when the source says that the service's removals are final (Update.Final) or that all it says is
+//     somebody's will (Authoritative), when another source names the same endpoint, and when its address has turned up
+//     under another owner, or anew under another service.
+//   - Anything else is held: a larger share, or the last endpoint of a service. So are remote proxies.
+//
+// What is held is served like the rest, and looked at within a second and then every few seconds, each endpoint for itself:
+//
+//	a call succeeded in the last 10 s        it lives; no probe is needed
+//	our own probe is answered                it lives; but no evidence where Endpoint.Owner is set (see below)
+//	two probes in a row are not              it goes
+//	its source names it again                it is not held any more
+//	another source names it                  likewise
+//	its address has turned up elsewhere      it goes
+//	the hold time is over (10 m)             it goes if the source has looked since (Checked), or has no way to say so
+//
+// While a source can't confirm, because the registry is down, what is held stays after the hold time, and is probed on.
+// Where addresses are given to others afterwards (Endpoint.Owner), an answer may be another's: there a failed probe counts
+// and one that was answered does not. Such an endpoint stays until the hold time is over, and after it, while the source
+// can't confirm, only as long as calls succeed.
+//
+// At most 50 probes a second begin, those of endpoints that failed one first. What is held is marked in the last-known-good
+// file and is held on after a restart.
 package registry
 
 import (
@@ -86,7 +116,8 @@ type Update struct {
 // that an operator edits, and not an observation: a mass removal then takes effect at once, and nothing is held.
 //
 // It may also have Checked(service string) time.Time: when the registry itself last confirmed what the source says of the
-// service; zero: never in this process. It is safe for concurrent use, and does not block.
+// service, of the remote proxies for ""; zero: never in this process. It has to answer for services that it has named
+// before, too: what is held of them goes only when it was confirmed. It is safe for concurrent use, and does not block.
 type Source interface {
 	Name() string
 	Run(ctx context.Context, publish func(Update)) error

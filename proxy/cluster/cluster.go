@@ -74,7 +74,7 @@ func (e *Endpoint) Enter(serial uint64) { e.since.Store(serial) }
 // already: what is compiled is not yet in force. Safe for concurrent use.
 func (e *Endpoint) In(serial uint64) bool { return e.since.Load() >= serial }
 
-// State is what one worker knows of an endpoint. Loop only.
+// State is what one worker knows of an endpoint. Loop only, but for [Endpoint.LastSuccess].
 type State struct {
 	Active    int     // calls in flight
 	Latency   float64 // peak EWMA of reply times, ns
@@ -82,7 +82,11 @@ type State struct {
 	Failures  int     // failed connects in a row
 	current   int     // smooth weighted round robin
 	Pool      any     // the worker's own pool of connections
-	_         [8]byte // keeps two workers' states on different cache lines
+
+	// When a call last ended well here, worker clock, ns; 0: never. The worker alone writes it and others read it, with
+	// package atomic; no atomic.Int64, because the worker copies its states. It is the last 8 of 64 bytes: two workers'
+	// states are on different cache lines.
+	answered int64
 }
 
 // Cluster is the endpoints of one service with the rules of how to call them. Immutable.

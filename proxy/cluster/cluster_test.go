@@ -3,6 +3,7 @@ package cluster
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -229,5 +230,29 @@ func TestRefusals(t *testing.T) {
 	}
 	if err := Check(service("p2c", 1, 2)); err != nil {
 		t.Errorf("a good one: %v", err)
+	}
+}
+
+// TestAnyZone: a zone is no reason to be chosen when the service says so; the host still is.
+func TestAnyZone(t *testing.T) {
+	for _, any := range []bool{false, true} {
+		s := &registry.Service{Name: "s", AnyZone: any, Endpoints: []registry.Endpoint{
+			{Addr: "10.0.0.1:1", Zone: "a"}, {Addr: "10.0.0.2:1", Zone: "b"}, {Addr: "10.0.0.3:1", Host: "h", Zone: "b"},
+		}}
+		c, err := New(s, 1, Locality{Host: "h", Zone: "a"}, Defaults{}, func(*Endpoint) *Endpoint { return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		sizes := []int{}
+		for _, tier := range c.tiers {
+			sizes = append(sizes, len(tier.all))
+		}
+		want := []int{1, 1, 1}
+		if any {
+			want = []int{1, 2}
+		}
+		if !slices.Equal(sizes, want) || c.tiers[0].all[0].Addr != "10.0.0.3:1" {
+			t.Errorf("any zone %t: tiers of %v endpoints, want %v", any, sizes, want)
+		}
 	}
 }

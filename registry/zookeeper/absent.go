@@ -31,12 +31,13 @@ func (s *Source) absent(ctx context.Context, e *entry) {
 	}
 	e.members = nil
 	s.mu.Lock()
+	was := e.checked
 	e.node, e.found, e.failures, e.problem, e.checked = node{}, false, 0, "", time.Now()
 	e.until = e.checked.Add(jittered(s.o.Unknown))
 	first := s.answer(e)
 	switch {
 	case e.ever && (e.service == nil || len(e.service.Endpoints) > 0):
-		e.service = &registry.Service{Name: e.name, Framing: s.o.Framing}
+		e.becomes(&registry.Service{Name: e.name, Framing: s.o.Framing}, was)
 		ring(s.publish)
 	case first:
 		ring(s.publish)

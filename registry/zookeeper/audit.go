@@ -118,6 +118,7 @@ func (s *Source) forget(now time.Time) {
 		case e.used && now.Sub(e.usedAt) > s.o.Forget:
 			s.watched--
 			s.usedNew = true
+			s.forgotten[name] = now
 			ring(s.publish)
 			s.o.Log.Info("a service that nobody calls is not watched any more", "service", name)
 		default:

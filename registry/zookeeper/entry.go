@@ -38,12 +38,15 @@ type entry struct {
 	until               time.Time // not there: not asked again before
 	lastRead            time.Time
 	checked             time.Time // the last good answer
+	before              time.Time // … of those that agree with what is published, while something else waits to be
 	failures            int
 	problem             string
 
-	node    node
-	service *registry.Service
-	members map[string]*child // by the node's name
+	node      node
+	service   *registry.Service
+	saying    *registry.Service // what the update says that is being handed out
+	published *registry.Service // what the last one said
+	members   map[string]*child // by the node's name
 }
 
 // child is one node under an entry, read once in its life: weights change by rules, not by a write to a hundred nodes.
@@ -289,6 +292,7 @@ func (s *Source) foundIt(e *entry, n node) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	n.children = nil
+	was := e.checked
 	e.node, e.found, e.ever, e.failures, e.problem, e.checked = n, true, true, 0, "", time.Now()
 	if !e.used {
 		e.used, e.usedAt, s.usedNew = true, e.checked, true
@@ -297,11 +301,19 @@ func (s *Source) foundIt(e *entry, n node) {
 	}
 	first := s.answer(e)
 	if e.service == nil || !reflect.DeepEqual(e.service, svc) {
-		e.service = svc
+		e.becomes(svc, was)
 		ring(s.publish)
 	} else if first {
 		ring(s.publish)
 	}
+}
+
+// becomes sets what is known; checked is when what was known before was confirmed last. The lock is held.
+func (e *entry) becomes(svc *registry.Service, checked time.Time) {
+	if e.service == e.published {
+		e.before = checked
+	}
+	e.service = svc
 }
 
 // answer notes that an entry was answered; true when it was the last one that the first update waits for. The lock is held.

@@ -67,7 +67,7 @@ func parseDapeng(child string) (member, error) {
 
 // encode is the name and the data of an instance that is registered on behalf of a service, and which has passed check.
 // The name depends on the address (in dapeng the version, too) alone, so that a successor takes over the very node.
-func (l Layout) encode(service string, m member) (child string, data []byte, err error) {
+func (l Layout) encode(service, additional string, m member) (child string, data []byte, err error) {
 	e := &m.endpoint
 	switch l {
 	case Dapeng:
@@ -82,7 +82,7 @@ func (l Layout) encode(service string, m member) (child string, data []byte, err
 	case Curator:
 		return encodeCurator(service, m)
 	case ServerSet:
-		return encodeServerSet(m)
+		return encodeServerSet(additional, m)
 	}
 	data, err = json.Marshal(nodeOf(m))
 	return e.Addr, data, err

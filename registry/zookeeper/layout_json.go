@@ -2,12 +2,14 @@ package zookeeper
 
 import (
 	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/bellhop-mesh/bellhop/registry"
 )
@@ -64,7 +66,7 @@ func encodeCurator(service string, m member) (string, []byte, error) {
 		return "", nil, err
 	}
 	enabled := true
-	data, err := json.Marshal(curatorNode{Name: service, ID: id, Address: host, Port: &port, Payload: payload, Type: "DYNAMIC", Enabled: &enabled})
+	data, err := json.Marshal(curatorNode{Name: service, ID: id, Address: host, Port: &port, Payload: payload, Time: time.Now().UnixMilli(), Type: "DYNAMIC", Enabled: &enabled})
 	return id, data, err
 }
 
@@ -125,7 +127,9 @@ func parseServerSet(child string, data []byte, port string) (member, bool, error
 	return m, true, nil
 }
 
-func encodeServerSet(m member) (string, []byte, error) {
+// encodeServerSet makes a member. Its number is not the ensemble's: it is made of the address, so that a successor finds it,
+// of digits, because older readers take no other, and greater than any that a server counts to.
+func encodeServerSet(additional string, m member) (string, []byte, error) {
 	host, port, err := hostPort(m.endpoint.Addr)
 	if err != nil {
 		return "", nil, err
@@ -145,8 +149,12 @@ func encodeServerSet(m member) (string, []byte, error) {
 			return "", nil, err
 		}
 	}
+	if additional != "" {
+		n.Additional[additional] = *n.Service
+	}
 	data, err := json.Marshal(n)
-	return memberPrefix + m.endpoint.Addr, data, err
+	h := sha256.Sum256([]byte(m.endpoint.Addr))
+	return fmt.Sprintf("%s%d", memberPrefix, binary.BigEndian.Uint64(h[:])>>2|1<<62), data, err
 }
 
 func hostPort(addr string) (string, int, error) {

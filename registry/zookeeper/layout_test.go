@@ -97,7 +97,7 @@ func TestEncode(t *testing.T) {
 	}, "exclusive"}
 	for _, l := range Layouts() {
 		for _, m := range []member{full, {endpoint: registry.Endpoint{Addr: "h.example:1"}}, {endpoint: registry.Endpoint{Addr: "[fd00::1]:1"}}} {
-			child, data, err := l.encode("com.example.Hello", m)
+			child, data, err := l.encode("com.example.Hello", "", m)
 			if l == Dapeng && strings.HasPrefix(m.endpoint.Addr, "[") {
 				if err == nil {
 					t.Errorf("dapeng has no room for IPv6, and got the name %s", child)
@@ -107,7 +107,7 @@ func TestEncode(t *testing.T) {
 			if err != nil {
 				t.Fatal(l, err)
 			}
-			again, _, _ := l.encode("com.example.Hello", m)
+			again, _, _ := l.encode("com.example.Hello", "", m)
 			if again != child || strings.Contains(child, "/") {
 				t.Errorf("%s: the names %q and %q", l, child, again)
 			}
@@ -174,7 +174,7 @@ func fuzz(f *testing.F, l Layout) {
 		if e.Weight < 0 || e.Weight > 1000 || len(e.Labels) > maxLabels || len(e.Zone) > maxText || len(e.Version) > maxText {
 			t.Fatalf("out of bounds: %+v", e)
 		}
-		if _, _, err := l.encode("S", m); err != nil && !(l == Dapeng && strings.Count(e.Addr, ":") > 1) {
+		if _, _, err := l.encode("S", "", m); err != nil && !(l == Dapeng && strings.Count(e.Addr, ":") > 1) {
 			t.Fatalf("%+v can't be written: %v", m, err)
 		}
 	})

@@ -70,6 +70,8 @@ func told(verb, path string, err error) error {
 	switch {
 	case errors.Is(err, zk.ErrNoServer):
 		err = errDown
+	case errors.Is(err, zk.ErrNoAuth) && verb == verbChange:
+		err = fmt.Errorf("%w; the ACL of the node above does not let this digest create or delete nodes", err)
 	case errors.Is(err, zk.ErrNoAuth):
 		err = fmt.Errorf("%w; the node's ACL does not let this digest %s it", err, verb)
 	case errors.Is(err, zk.ErrInvalidACL):
@@ -91,10 +93,13 @@ type node struct {
 	czxid    int64 // when it was created
 	changes  int32 // how many children were created and removed under it, in all
 	owner    int64 // the session that it ends with; 0: it stays
+	ours     bool  // … which is this one
+	mzxid    int64 // when its data was written last
+	version  int32 // how often its data was written after it was created
 }
 
-func nodeFrom(children []string, s *zk.Stat) node {
-	return node{children, s.Czxid, s.Cversion, s.EphemeralOwner}
+func (c *Client) nodeFrom(children []string, s *zk.Stat) node {
+	return node{children, s.Czxid, s.Cversion, s.EphemeralOwner, s.EphemeralOwner != 0 && s.EphemeralOwner == c.conn.SessionID(), s.Mzxid, s.Version}
 }
 
 // children lists a node, and with watch has its next change told.
@@ -111,7 +116,7 @@ func (c *Client) children(ctx context.Context, path string, watch bool) (node, e
 		if err != nil {
 			return node{}, err
 		}
-		return nodeFrom(list, stat), nil
+		return c.nodeFrom(list, stat), nil
 	})
 }
 
@@ -133,23 +138,29 @@ func (c *Client) stat(ctx context.Context, path string, watch bool) (n node, the
 		if err != nil || !there {
 			return answer{}, err
 		}
-		return answer{nodeFrom(nil, stat), true}, nil
+		return answer{c.nodeFrom(nil, stat), true}, nil
 	})
 	return a.node, a.there, err
 }
 
 // read returns a node's data and when the node was created.
 func (c *Client) read(ctx context.Context, path string) (data []byte, czxid int64, err error) {
+	data, n, err := c.text(ctx, path)
+	return data, n.czxid, err
+}
+
+// text returns a node's data with the node.
+func (c *Client) text(ctx context.Context, path string) (data []byte, n node, err error) {
 	type answer struct {
-		data  []byte
-		czxid int64
+		data []byte
+		node
 	}
 	a, err := do(ctx, c, "read", path, func() (answer, error) {
 		b, stat, err := c.conn.Get(path)
 		if err != nil {
 			return answer{}, err
 		}
-		return answer{b, stat.Czxid}, nil
+		return answer{b, c.nodeFrom(nil, stat)}, nil
 	})
-	return a.data, a.czxid, err
+	return a.data, a.node, err
 }

@@ -108,6 +108,8 @@ type Source struct {
 	watched int // the others
 	initial int // of those watched from the start: not answered yet
 	usedNew bool
+	// Services that are not watched any more because nobody uses them, and since when: they are gone by our own will.
+	forgotten map[string]time.Time
 
 	lookups, failures, refused, answeredUnknown, bad, audits, corrected, saveErrors atomic.Uint64
 }
@@ -126,7 +128,7 @@ func newSource(client ensemble, o Options, unknown func(string)) *Source {
 	s := &Source{
 		o: o, client: client, unknown: unknown,
 		work: make(chan struct{}, o.Readers), publish: make(chan struct{}, 1), recheck: make(chan struct{}, 1),
-		entries: map[string]*entry{}, paths: map[string]*entry{},
+		entries: map[string]*entry{}, paths: map[string]*entry{}, forgotten: map[string]time.Time{},
 	}
 	now := time.Now()
 	used, err := loadUsed(o.UsedFile, o.MaxServices)
@@ -296,43 +298,6 @@ func (s *Source) contact(ctx context.Context) {
 	if s.initial--; s.initial == 0 {
 		ring(s.publish)
 	}
-}
-
-// publisher hands out whole updates, a burst of news as one.
-func (s *Source) publisher(ctx context.Context, publish func(registry.Update)) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.publish:
-		}
-		if u, ok := s.update(); ok {
-			publish(u)
-		}
-		if !pause(ctx, publishGap) {
-			return
-		}
-	}
-}
-
-func (s *Source) update() (registry.Update, bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.initial > 0 {
-		return registry.Update{}, false
-	}
-	u := registry.Update{Services: make(map[string]*registry.Service, s.watched)}
-	for name, e := range s.entries {
-		if e.service != nil {
-			u.Services[name] = e.service
-		}
-	}
-	if s.remotes != nil && s.remotes.service != nil {
-		for _, r := range s.remotes.service.Endpoints {
-			u.Remotes = append(u.Remotes, registry.Remote{Addr: r.Addr, Zone: r.Zone, Weight: r.Weight})
-		}
-	}
-	return u, true
 }
 
 // pause waits; false: ctx has ended.

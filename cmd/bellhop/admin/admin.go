@@ -90,6 +90,7 @@ func New(src Sources) *Server {
 	mux.HandleFunc("GET /clusters", s.clusters)
 	mux.HandleFunc("GET /sources", s.sources)
 	mux.HandleFunc("GET /status", s.status)
+	mux.HandleFunc("GET /registry", s.registry)
 	mux.Handle("GET /metrics", s.metrics())
 	mux.HandleFunc("GET /{$}", index)
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
@@ -111,7 +112,7 @@ func (s *Server) Serve(l net.Listener) { _ = s.http.Serve(l) } // ends with ErrS
 func (s *Server) Close() { _ = s.http.Close() }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /clusters /sources /debug/pprof/")
+	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /clusters /registry /sources /debug/pprof/")
 }
 
 // healthz: the process answers and its workers come round. A platform restarts what fails here.

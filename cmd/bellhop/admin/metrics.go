@@ -209,6 +209,13 @@ func (c collector) registry(e emitter) {
 	e.gauge("registry_services", "services known", float64(r.Services), nil)
 	e.gauge("registry_endpoints", "endpoints known", float64(r.Endpoints), nil)
 	e.gauge("registry_remotes", "remote proxies known", float64(r.Remotes), nil)
+	for _, word := range slices.Sorted(maps.Keys(r.Decisions)) {
+		e.counter("registry_decisions", "decisions about endpoints that their registry stopped naming", r.Decisions[word], []string{"decision"}, word)
+	}
+	for result, n := range map[string]uint64{"ok": r.ProbesOK, "failed": r.ProbesFailed, "void": r.ProbesVoid, "skipped": r.ProbesSkipped} {
+		e.counter("registry_probes", "probes of held endpoints", n, []string{"result"}, result)
+	}
+	e.gauge("registry_oldest_answer_seconds", "age of the oldest last good answer of a registry about a service; -1: one is known from the last run only", c.s.oldestAnswer(), nil)
 	e.gauge("registry_held_endpoints", "endpoints kept although the registry removed them", float64(r.HeldEndpoints), nil)
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
+	"github.com/bellhop-mesh/bellhop/registry"
 )
 
 // Status is what `bellhop status` shows: what a proxy is, and what it did in a window.
@@ -29,6 +30,7 @@ type Status struct {
 	CallerConns int64                 `json:"caller_connections"`
 	HandedOver  map[string]uint64     `json:"handed_over"` // by reason, since the start
 	Problem     string                `json:"registry_problem,omitempty"`
+	Protected   []registry.Protection `json:"protected,omitempty"` // kept although their registry does not name them any more
 	RulesWrong  string                `json:"rules_problem,omitempty"`
 }
 
@@ -127,6 +129,7 @@ func (s *Server) Status(ctx context.Context, window time.Duration) (*Status, err
 	out.Process, out.Listeners, out.State = s.Process, s.Listeners, s.State()
 	out.UptimeS = time.Since(s.Process.Started).Seconds()
 	out.Problem, out.RulesWrong = s.registryProblem(), s.rulesProblem()
+	out.Protected = s.Manager.Protected()
 	out.Ready = "ok"
 	if err := s.Ready.Check(ctx); err != nil {
 		out.Ready = err.Error()

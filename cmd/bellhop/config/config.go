@@ -91,7 +91,7 @@ type Registry struct {
 	Wait          time.Duration `yaml:"wait" min:"0s" max:"10m" help:"how long the start waits for the registry's first answer, before it goes on with what was known at the last run"`
 	Poll          time.Duration `yaml:"poll" min:"10ms" max:"1h" help:"how often files are looked at where inotify is not to be had; every tenth of that where it is"`
 	Coalesce      time.Duration `yaml:"coalesce" min:"1ms" max:"1m" help:"the shortest time between two routing tables"`
-	HoldRemoved   time.Duration `yaml:"hold_removed" min:"0s" max:"24h" help:"how long endpoints of a mass removal are kept; an edit of a file is the operator's will and takes effect at once; 0s: not at all"`
+	HoldRemoved   time.Duration `yaml:"hold_removed" min:"0s" max:"24h" help:"how long endpoints of a mass removal, or the last of a service, are kept at most; those that fail probes go before; an edit of a file is the operator's will and takes effect at once; 0s: not at all"`
 	MassShare     float64       `yaml:"mass_removal_share" min:"0.01" max:"1" help:"removing more than this share of the endpoints at once is a mass removal"`
 	MassMin       int           `yaml:"mass_removal_min" min:"1" max:"100000" help:"... if it is at least so many endpoints"`
 	MaxServices   int           `yaml:"max_services" min:"1" max:"1000000" help:"an update with more services is rejected"`
@@ -235,8 +235,8 @@ func Default(r Role) *Config {
 	c := &Config{
 		RunDir: DefaultRunDir(r),
 		Registry: Registry{
-			Wait: 2 * time.Second, Poll: time.Second, Coalesce: 100 * time.Millisecond, HoldRemoved: 30 * time.Second,
-			MassShare: 0.5, MassMin: 3, MaxServices: 100_000, MaxEndpoints: 100_000,
+			Wait: 2 * time.Second, Poll: time.Second, Coalesce: 100 * time.Millisecond, HoldRemoved: 10 * time.Minute,
+			MassShare: 0.3, MassMin: 2, MaxServices: 100_000, MaxEndpoints: 100_000,
 		},
 		Defaults: ServiceDefaults{MaxConns: 256, MaxPending: 1024, Depth: 8},
 		Limits: Limits{

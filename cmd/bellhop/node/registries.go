@@ -6,9 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -66,6 +68,7 @@ func (n *node) managerConfig() registry.ManagerConfig {
 	mc := registry.ManagerConfig{
 		CoalesceWindow: c.Coalesce, MaxRemovalShare: c.MassShare, MinRemoval: c.MassMin, HoldRemoved: c.HoldRemoved,
 		MaxEndpoints: c.MaxEndpoints, MaxServices: c.MaxServices, LastKnownGood: c.LastKnownGood, Log: n.Log,
+		Probe: probe, ProbeRemote: probeRemote, LastSuccess: n.lastSuccess,
 	}
 	if mc.HoldRemoved == 0 {
 		mc.HoldRemoved = -1 // not at all
@@ -75,6 +78,29 @@ func (n *node) managerConfig() registry.ManagerConfig {
 	}
 	return mc
 }
+
+// probe connects to an endpoint that its registry does not name any more.
+func probe(ctx context.Context, _ *registry.Service, e registry.Endpoint) error {
+	if path, ok := strings.CutPrefix(e.Addr, "unix:"); ok {
+		return accepts(ctx, "unix", path)
+	}
+	return accepts(ctx, "tcp", e.Addr)
+}
+
+func probeRemote(ctx context.Context, r registry.Remote) error { return accepts(ctx, "tcp", r.Addr) }
+
+// accepts connects and closes.
+func accepts(ctx context.Context, network, addr string) error {
+	conn, err := new(net.Dialer).DialContext(ctx, network, addr)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
+// lastSuccess is what the data plane has seen of an endpoint. The manager asks only once it runs, which is after the
+// data plane was made.
+func (n *node) lastSuccess(service, addr string) time.Time { return n.proxy.LastSuccess(service, addr) }
 
 func (n *node) openEnsemble(z *config.ZooKeeper) (*ensemble, error) {
 	client, err := n.newClient(z)

@@ -61,6 +61,14 @@ func headline(b *strings.Builder, s *admin.Status) {
 	if s.RulesWrong != "" {
 		fmt.Fprintf(b, "THE RULES ARE WRONG, the old ones are in force:\n  %s\n", strings.ReplaceAll(s.RulesWrong, "\n", "\n  "))
 	}
+	for _, p := range s.Protected {
+		who := "service " + p.Service
+		if p.Service == "" {
+			who = "remote proxies"
+		}
+		fmt.Fprintf(b, "PROTECTED: %d endpoints of %s (%s) since %s, which %s does not name any more\n",
+			p.Endpoints, who, p.Why, p.Since.Format(time.TimeOnly), p.Source)
+	}
 	if s.Problem != "" {
 		fmt.Fprintf(b, "THE REGISTRY IS WRONG, what was read before stands:\n  %s\n", strings.ReplaceAll(s.Problem, "\n", "\n  "))
 	}
