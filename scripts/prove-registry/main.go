@@ -39,6 +39,7 @@ var events = []event{
 	{"cut", cut},
 	{"hole", hole},
 	{"watches", losses},
+	{"rules", badPush},
 	{"vanish", vanish},
 	{"address", address},
 	{"scale", scale},

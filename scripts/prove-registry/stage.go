@@ -30,6 +30,7 @@ var shop = []string{"shop.Cart", "shop.Price", "shop.Stock", "shop.User"}
 type stage struct {
 	dir      string
 	outage   time.Duration
+	config   string // of the proxy, beside its registries
 	ensemble *zkensemble.Ensemble
 	relays   []*zkensemble.Relay // one before each server
 	tree     *tree
@@ -140,7 +141,7 @@ func (s *stage) begin(ctx context.Context, known []string, called ...string) err
 		servers = append(servers, r.Addr())
 	}
 	s.proxy = &prove.Bellhop{
-		Dir: filepath.Join(s.dir, "local"), Config: "listeners:\n  - {net: unix, addr: call.sock}\n",
+		Dir: filepath.Join(s.dir, "local"), Config: "listeners:\n  - {net: unix, addr: call.sock}\n" + s.config,
 		Registries: fmt.Sprintf("zookeeper: [{name: main, servers: %q, session: %s, audit: 5s, services: [%s]}]",
 			strings.Join(servers, ","), session, strings.Join(known, ", ")),
 	}
