@@ -157,11 +157,14 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 		}
 	}
 	var before, after prove.Metrics
-	var longest float64
+	var quiet, longest float64
 	var took time.Duration
 	begun := time.Now()
 	n, err := s.under(ctx, func() (err error) {
-		if before, err = prove.Scrape(ctx, s.proxy.Admin); err != nil {
+		if _, err := prove.Scrape(ctx, s.proxy.Admin); err != nil { // what came before it is over
+			return err
+		}
+		if before, quiet, _, err = s.calm(ctx, time.Now(), manyServices*perService+changes); err != nil {
 			return err
 		}
 		from := time.Now()
@@ -177,13 +180,14 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 	}
 	t.Note("… first change sent to the last table", took.Round(10*time.Millisecond).String())
 	t.Note("… p99.9 of the workers' rounds", "≤ "+quantile(before, after, "bellhop_worker_round_seconds", 0.999).String())
+	t.Note("… the longest round of a worker in the two seconds before", time.Duration(quiet*float64(time.Second)).Round(10*time.Microsecond).String())
 	round := time.Duration(longest * float64(time.Second))
 	t.Add("… the longest round of a worker", "≤ "+roundMax.String(), round.Round(10*time.Microsecond).String(), round <= roundMax)
 	return nil
 }
 
-// calm waits until so many endpoints stand in a table that stays, and returns the longest round till then, in seconds: every
-// scrape begins it anew.
+// calm waits until so many endpoints stand in a table that stays, and returns the last scrape, the longest round till then
+// in seconds (every scrape begins it anew), and when the last table came.
 func (s *stage) calm(ctx context.Context, from time.Time, endpoints float64) (m prove.Metrics, longest float64, took time.Duration, err error) {
 	version, since := -1.0, time.Now()
 	for time.Since(since) < quietFor || m["bellhop_registry_endpoints"] != endpoints {
