@@ -204,19 +204,13 @@ func until(ctx context.Context, first <-chan time.Time, begun time.Time) (time.D
 func (s *stage) await(ctx context.Context, what string, ok func(prove.Metrics) bool) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	err := s.proxy.Process.Await(ctx, func() error {
+	return s.proxy.Process.Await(ctx, func() error {
 		m, err := prove.Scrape(ctx, s.proxy.Admin)
 		if err == nil && !ok(m) {
 			err = errors.New("not yet: " + what)
 		}
 		return err
 	})
-	return err
-}
-
-// connected waits until the proxy has a session.
-func (s *stage) connected(ctx context.Context) error {
-	return s.await(ctx, "a session with the ensemble", func(m prove.Metrics) bool { return m.Sum("bellhop_zookeeper_connected") == 1 })
 }
 
 // each does something to every server of the ensemble.
