@@ -115,6 +115,11 @@ prove-crash: build ## kill -9 of the local proxy under load: what failed, what r
 prove-memory: build ## memory at rest, per idle connection, with 20,000 endpoints, with 64 MB frames; idle CPU
 	@go run ./scripts/prove-memory $(PROVEFLAGS)
 
+.PHONY: prove-registry
+prove-registry: build ## what callers feel while a real ZooKeeper ensemble fails, forgets and changes (PROVEFLAGS=--only=NAME,…)
+	@scripts/setup.sh test
+	@go run ./scripts/prove-registry $(PROVEFLAGS)
+
 .PHONY: ci
 ci: ## exactly what CI runs, with the duration of each step
 	@FUZZTIME=$(FUZZTIME) scripts/ci.sh

@@ -46,6 +46,7 @@ type entry struct {
 	service   *registry.Service
 	saying    *registry.Service // what the update says that is being handed out
 	published *registry.Service // what the last one said
+	told      time.Time         // when it said so first
 	members   map[string]*child // by the node's name
 }
 

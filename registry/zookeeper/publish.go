@@ -29,8 +29,11 @@ func (s *Source) publisher(ctx context.Context, publish func(registry.Update)) {
 func (s *Source) said() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	now := time.Now()
 	for _, e := range s.paths {
-		e.published = e.saying
+		if e.published != e.saying {
+			e.published, e.told = e.saying, now
+		}
 	}
 }
 

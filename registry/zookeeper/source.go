@@ -229,8 +229,10 @@ func (s *Source) Want(name string) bool {
 		s.missing++ // until it is found
 	case e.queued || e.busy:
 		return true
-	case e.service != nil: // published; the table has it soon, or the data plane can't use it
-		return now.Sub(e.checked) < time.Second
+	case e.service != nil && e.service != e.published: // the next update says it; the first one waits for all in use
+		return true
+	case e.service != nil: // the table has it soon, or the data plane can't use it
+		return now.Sub(e.told) < time.Second
 	case now.Before(e.until):
 		s.answeredUnknown.Add(1)
 		return false

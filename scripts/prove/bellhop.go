@@ -8,19 +8,22 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 )
 
 // Bellhop is one proxy under proof, in a folder of its own.
 type Bellhop struct {
-	Role     string // local or remote
-	Dir      string // for its configuration, registry, run directory and log
-	Config   string // YAML; admin.listen and registry.path are added
-	Services string // YAML of the registry
-	Binary   string // default bin/bellhop
-	Process  *Process
-	Admin    *http.Client // any host name reaches it
+	Role       string   // local or remote
+	Dir        string   // for its configuration, registry, run directory and log
+	Config     string   // YAML; admin.listen and registry.path are added
+	Registries string   // YAML, a flow mapping's entries: more keys of registry
+	Services   string   // YAML of the registry's file
+	Binary     string   // default bin/bellhop
+	Through    []string // a program that starts it in its own place, with its arguments: nsenter --net=…
+	Process    *Process
+	Admin      *http.Client // any host name reaches it
 }
 
 // AddressFile is where its callers find it.
@@ -48,7 +51,11 @@ func (b *Bellhop) Prepare() error {
 	if b.Role == "" {
 		b.Role = "local"
 	}
-	config := fmt.Sprintf("admin: {listen: \"unix:%s\"}\nregistry: {path: %s}\n%s", b.adminSocket(), b.Registry(), b.Config)
+	registry := "path: " + b.Registry()
+	if b.Registries != "" {
+		registry += ", " + b.Registries
+	}
+	config := fmt.Sprintf("admin: {listen: \"unix:%s\"}\nregistry: {%s}\n%s", b.adminSocket(), registry, b.Config)
 	err := os.MkdirAll(b.Registry(), 0o700) // and b.Dir with it
 	if err == nil {
 		err = os.WriteFile(filepath.Join(b.Dir, "bellhop.yaml"), []byte(config), 0o600)
@@ -73,7 +80,8 @@ func (b *Bellhop) Start(ctx context.Context) error {
 	if f, err := b.Address(); err == nil {
 		before = f.Instance
 	}
-	p, err := Start(b.Dir, "bellhop-"+b.Role, b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run"))
+	argv := append(slices.Clone(b.Through), b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run"))
+	p, err := Start(b.Dir, "bellhop-"+b.Role, argv...)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package prove
 
 import (
+	"encoding/json"
 	"fmt"
 	"io"
 	"strings"
@@ -44,6 +45,29 @@ func (t *Table) Finish(w io.Writer) int {
 	}
 	Columns(w, printed)
 	_, _ = fmt.Fprintf(w, "%s: %d passed, %d failed\n", t.name, t.good, t.bad)
+	return t.code()
+}
+
+// FinishJSON is Finish for programs.
+func (t *Table) FinishJSON(w io.Writer) int {
+	type row struct {
+		Figure   string `json:"figure"`
+		Target   string `json:"target"`
+		Measured string `json:"measured"`
+		OK       string `json:"ok"`
+	}
+	rows := make([]row, len(t.rows))
+	for i, r := range t.rows {
+		rows[i] = row{r[0], r[1], r[2], r[3]}
+	}
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	_ = e.Encode(map[string]any{"proof": t.name, "passed": t.good, "failed": t.bad, "rows": rows})
+	return t.code()
+}
+
+func (t *Table) code() int {
 	if t.bad > 0 || t.good == 0 {
 		return 1
 	}

@@ -81,7 +81,7 @@ func checkWord(s string) error {
 	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 	}) || strings.Trim(s, ".") == "" {
-		return errors.New("write at most 64 letters, digits and - _ .")
+		return errors.New("write at most 64 of letters, digits, dots, - and _")
 	}
 	return nil
 }

@@ -1,0 +1,102 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
+)
+
+// Rules that a proxy takes, and what it must refuse as a whole.
+var (
+	goodRules = []string{
+		"version: 1\nservices:\n  shop.Cart: {timeout: 900ms}\n",
+		"version: 1\nservices:\n  shop.Cart: {timeout: 800ms, balancer: p2c}\n",
+	}
+	badRules = []string{
+		"version: 1\nservices:\n  shop.Cart: {timeuot: 1ms}\n",
+		"version: 1\nservices:\n  shop.Cart: {timeout: 1ms}\n  shop.Cart: {timeout: 1ms}\n",
+		"version: 1\nservices:\n  \"*\": {timeout: 1ms, max_conn",
+		"version: 2\nservices:\n  \"*\": {timeout: 1ms}\n",
+		"\x00\xff",
+		"",
+	}
+)
+
+const ruledMax = time.Second // from an edit to its being in force
+
+// badPush writes rules that are wrong in many ways under load: those before stay in force, and right ones replace them.
+func badPush(ctx context.Context, s *stage, t *prove.Table) error {
+	place := filepath.Join(s.dir, "rules.yaml")
+	s.config = fmt.Sprintf("rules: {path: %q}\n", place)
+	if err := push(place, goodRules[0]); err != nil {
+		return err
+	}
+	if err := s.ordinary(ctx); err != nil {
+		return err
+	}
+	m, err := prove.Scrape(ctx, s.proxy.Admin)
+	if err != nil {
+		return err
+	}
+	first := inForce(m)
+	var kept int
+	var took time.Duration
+	begun := time.Now()
+	n, err := s.under(ctx, func() error {
+		for i, bad := range badRules {
+			if err := push(place, bad); err != nil {
+				return err
+			}
+			if err := s.await(ctx, "rules that are refused", func(now prove.Metrics) bool {
+				m = now
+				return m["bellhop_rules_wrong"] == 1 && m["bellhop_rules_refused_total"] > float64(i)
+			}); err != nil {
+				return err
+			}
+			if err := wait(ctx, settle/2); err != nil {
+				return err
+			}
+			if first != "" && inForce(m) == first {
+				kept++
+			}
+		}
+		pushed := time.Now()
+		if err := push(place, goodRules[1]); err != nil {
+			return err
+		}
+		err := s.await(ctx, "new rules", func(m prove.Metrics) bool { return m["bellhop_rules_wrong"] == 0 && inForce(m) != first })
+		took = time.Since(pushed)
+		return err
+	})
+	calls(t, "wrong rules are pushed", n, time.Since(begun))
+	t.Add("… refused as a whole, the old ones in force", fmt.Sprint(len(badRules)), fmt.Sprint(kept), kept == len(badRules))
+	if err == nil {
+		seen(t, "… right ones after them are in force", took, ruledMax)
+	}
+	return err
+}
+
+// push replaces the document as a whole.
+func push(place, text string) error {
+	if err := os.WriteFile(place+".new", []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(place+".new", place)
+}
+
+// inForce is the digest of the rules in force; "" when there are none.
+func inForce(m prove.Metrics) string {
+	for name := range m {
+		if labels, ok := strings.CutPrefix(name, "bellhop_rules_info{"); ok {
+			_, digest, _ := strings.Cut(labels, `digest="`)
+			digest, _, _ = strings.Cut(digest, `"`)
+			return digest
+		}
+	}
+	return ""
+}

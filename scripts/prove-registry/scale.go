@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"math"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
+)
+
+// The size of a large host's registry, and what a proxy may take for it.
+const (
+	manyServices = 2000
+	perService   = 10
+	manyCalled   = 50 // of them; only these have servers
+	loadedMax    = 5 * time.Second
+	rssMax       = 80 << 20
+	changeMax    = 200 * time.Millisecond
+	changes      = 10
+	roundMax     = 5 * time.Millisecond
+	kept         = 10              // services that lose nothing in the mass change, so that its end can be counted
+	quietFor     = 2 * time.Second // no new table: the change is in force
+)
+
+func many(i int) string { return fmt.Sprintf("many.S%04d", i) }
+
+// fill registers all services, and returns their endpoints' nodes.
+func (s *stage) fill() (nodes [][]string, err error) {
+	var pairs []string
+	for i := range manyCalled {
+		for range perService {
+			pairs = append(pairs, many(i), "127.0.0.1:0")
+		}
+	}
+	served, err := s.serveAll(pairs)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.tree.put(strings.TrimSuffix(root, "/")); err != nil {
+		return nil, err
+	}
+	var ops []any
+	for i := range manyServices {
+		ops = append(ops, create(root+many(i)))
+		var own []string
+		for j := range perService {
+			addr := fmt.Sprintf("127.9.%d.%d:%d", i/250, i%250, 20000+j) // nobody listens there, and nobody calls
+			if i < manyCalled {
+				addr = served[i*perService+j]
+			}
+			own = append(own, root+many(i)+"/"+addr)
+			ops = append(ops, create(own[j]))
+		}
+		nodes = append(nodes, own)
+	}
+	return nodes, s.tree.apply(ops)
+}
+
+// scale is a registry of 20,000 endpoints that this host uses all: its first load, its memory, one change, many changes.
+func scale(ctx context.Context, s *stage, t *prove.Table) error {
+	nodes, err := s.fill()
+	if err != nil {
+		return err
+	}
+	var known []string
+	for i := range manyServices {
+		known = append(known, many(i))
+	}
+	begun := time.Now()
+	if err := s.begin(ctx, known, known[:manyCalled]...); err != nil {
+		return err
+	}
+	if err := s.endpoints(ctx, manyServices*perService); err != nil {
+		return err
+	}
+	seen(t, fmt.Sprintf("%d services with %d endpoints each: start to all in the table", manyServices, perService), time.Since(begun), loadedMax)
+	begun = time.Now()
+	n, err := s.under(ctx, func() error {
+		if err := wait(ctx, 5*time.Second); err != nil {
+			return err
+		}
+		return s.memory(t)
+	})
+	calls(t, "50 services of 2000", n, time.Since(begun))
+	if err == nil {
+		err = s.single(ctx, t)
+	}
+	if err == nil {
+		err = s.mass(ctx, t, nodes)
+	}
+	return err
+}
+
+// endpoints waits until the table has so many.
+func (s *stage) endpoints(ctx context.Context, n float64) error {
+	return s.await(ctx, fmt.Sprintf("%.0f endpoints", n), func(m prove.Metrics) bool { return m["bellhop_registry_endpoints"] == n })
+}
+
+func (s *stage) memory(t *prove.Table) error {
+	pid := s.proxy.Process.PID()
+	m, err := prove.ReadMemory(pid)
+	if err != nil {
+		return err
+	}
+	peak, err := prove.PeakRSS(pid)
+	mb := func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
+	t.Add("… resident memory under load", "≤ "+mb(rssMax), mb(m.RSS), m.RSS <= rssMax)
+	t.Note("… and its peak", mb(peak))
+	return err
+}
+
+// single registers one server after the other of a service that all calls go to.
+func (s *stage) single(ctx context.Context, t *prove.Table) error {
+	all := s.load
+	defer func() { s.load = all }()
+	var err error
+	if s.load, err = newLoad(s.proxy.AddressFile(), rate, many(0)); err != nil {
+		return err
+	}
+	defer s.load.stop()
+	var took []time.Duration
+	begun := time.Now()
+	n, err := s.under(ctx, func() error {
+		for range changes {
+			d, err := s.change(ctx, many(0))
+			if err != nil {
+				return err
+			}
+			took = append(took, d)
+			if err := wait(ctx, settle/2); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	calls(t, "one server more, ten times", n, time.Since(begun))
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	t.Note("… its first reply after its registration, median", took[changes/2].Round(time.Millisecond).String())
+	seen(t, "… its first reply after its registration, the slowest of ten", took[changes-1], changeMax)
+	return nil
+}
+
+// mass replaces one endpoint of every service.
+func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) error {
+	var ops []any
+	for i, own := range nodes {
+		ops = append(ops, create(fmt.Sprintf("%s%s/127.8.%d.%d:20000", root, many(i), i/250, i%250)))
+		if i >= kept {
+			ops = append(ops, remove(own[perService-1]))
+		}
+	}
+	var before, after prove.Metrics
+	var quiet, longest float64
+	var took time.Duration
+	begun := time.Now()
+	n, err := s.under(ctx, func() (err error) {
+		if _, err := prove.Scrape(ctx, s.proxy.Admin); err != nil { // what came before it is over
+			return err
+		}
+		if before, quiet, _, err = s.calm(ctx, time.Now(), manyServices*perService+changes); err != nil {
+			return err
+		}
+		from := time.Now()
+		if err := s.tree.apply(ops); err != nil {
+			return err
+		}
+		after, longest, took, err = s.calm(ctx, from, before["bellhop_registry_endpoints"]+kept)
+		return err
+	})
+	calls(t, "2000 services exchange a server", n, time.Since(begun))
+	if err != nil {
+		return err
+	}
+	t.Note("… first change sent to the last table", took.Round(10*time.Millisecond).String())
+	t.Note("… p99.9 of the workers' rounds", "≤ "+quantile(before, after, "bellhop_worker_round_seconds", 0.999).String())
+	t.Note("… the longest round of a worker in the two seconds before", time.Duration(quiet*float64(time.Second)).Round(10*time.Microsecond).String())
+	round := time.Duration(longest * float64(time.Second))
+	t.Add("… the longest round of a worker", "≤ "+roundMax.String(), round.Round(10*time.Microsecond).String(), round <= roundMax)
+	return nil
+}
+
+// calm waits until so many endpoints stand in a table that stays, and returns the last scrape, the longest round till then
+// in seconds (every scrape begins it anew), and when the last table came.
+func (s *stage) calm(ctx context.Context, from time.Time, endpoints float64) (m prove.Metrics, longest float64, took time.Duration, err error) {
+	version, since := -1.0, time.Now()
+	for time.Since(since) < quietFor || m["bellhop_registry_endpoints"] != endpoints {
+		if time.Since(from) > patience {
+			return nil, 0, 0, fmt.Errorf("%.0f endpoints in the table; %.0f were expected", m["bellhop_registry_endpoints"], endpoints)
+		}
+		if err := wait(ctx, settle/4); err != nil {
+			return nil, 0, 0, err
+		}
+		if m, err = prove.Scrape(ctx, s.proxy.Admin); err != nil {
+			return nil, 0, 0, err
+		}
+		for name, v := range m {
+			if strings.HasPrefix(name, "bellhop_worker_round_max_seconds") {
+				longest = max(longest, v)
+			}
+		}
+		if v := m["bellhop_table_version"]; v != version {
+			version, since = v, time.Now()
+		}
+	}
+	return m, longest, since.Sub(from), nil
+}
+
+// quantile is the upper bound of the bucket that a quantile of what came between two scrapes lies in.
+func quantile(before, after prove.Metrics, histogram string, q float64) time.Duration {
+	by := map[float64]float64{}
+	for name, v := range after {
+		if labels, ok := strings.CutPrefix(name, histogram+"_bucket{"); ok {
+			_, le, _ := strings.Cut(labels, `le="`)
+			if bound, err := strconv.ParseFloat(strings.TrimRight(le, `"}`), 64); err == nil && !math.IsInf(bound, 1) {
+				by[bound] += v - before[name]
+			}
+		}
+	}
+	total := after.Sum(histogram+"_count") - before.Sum(histogram+"_count")
+	worst := math.Inf(1)
+	for bound, n := range by {
+		if n >= q*total {
+			worst = min(worst, bound)
+		}
+	}
+	return time.Duration(min(worst, time.Hour.Seconds()) * float64(time.Second))
+}
