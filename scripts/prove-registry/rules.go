@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
 )
 
 // Rules that a proxy takes, and what it must refuse as a whole.
@@ -31,7 +32,7 @@ const ruledMax = time.Second // from an edit to its being in force
 
 // badPush writes rules that are wrong in many ways under load: those before stay in force, and right ones replace them.
 func badPush(ctx context.Context, s *stage, t *prove.Table) error {
-	place := filepath.Join(s.dir, "rules.yaml")
+	place := filepath.Join(s.Dir, "rules.yaml")
 	s.config = fmt.Sprintf("rules: {path: %q}\n", place)
 	if err := push(place, goodRules[0]); err != nil {
 		return err
@@ -39,7 +40,7 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 	if err := s.ordinary(ctx); err != nil {
 		return err
 	}
-	m, err := prove.Scrape(ctx, s.proxy.Admin)
+	m, err := prove.Scrape(ctx, s.Proxy.Admin)
 	if err != nil {
 		return err
 	}
@@ -47,18 +48,18 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 	var kept int
 	var took time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for i, bad := range badRules {
 			if err := push(place, bad); err != nil {
 				return err
 			}
-			if err := s.await(ctx, "rules that are refused", func(now prove.Metrics) bool {
+			if err := s.Await(ctx, "rules that are refused", func(now prove.Metrics) bool {
 				m = now
 				return m["bellhop_rules_wrong"] == 1 && m["bellhop_rules_refused_total"] > float64(i)
 			}); err != nil {
 				return err
 			}
-			if err := wait(ctx, settle/2); err != nil {
+			if err := callers.Wait(ctx, callers.Settle/2); err != nil {
 				return err
 			}
 			if first != "" && inForce(m) == first {
@@ -69,14 +70,14 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 		if err := push(place, goodRules[1]); err != nil {
 			return err
 		}
-		err := s.await(ctx, "new rules", func(m prove.Metrics) bool { return m["bellhop_rules_wrong"] == 0 && inForce(m) != first })
+		err := s.Await(ctx, "new rules", func(m prove.Metrics) bool { return m["bellhop_rules_wrong"] == 0 && inForce(m) != first })
 		took = time.Since(pushed)
 		return err
 	})
-	calls(t, "wrong rules are pushed", n, time.Since(begun))
+	callers.Calls(t, "wrong rules are pushed", n, time.Since(begun))
 	t.Add("… refused as a whole, the old ones in force", fmt.Sprint(len(badRules)), fmt.Sprint(kept), kept == len(badRules))
 	if err == nil {
-		seen(t, "… right ones after them are in force", took, ruledMax)
+		callers.Seen(t, "… right ones after them are in force", took, ruledMax)
 	}
 	return err
 }

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
+	"github.com/bellhop-mesh/bellhop/scripts/zkensemble"
 )
 
 // The size of a large host's registry, and what a proxy may take for it.
@@ -36,16 +38,16 @@ func (s *stage) fill() (nodes [][]string, err error) {
 			pairs = append(pairs, many(i), "127.0.0.1:0")
 		}
 	}
-	served, err := s.serveAll(pairs)
+	served, err := s.ServeAll(pairs)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.tree.put(strings.TrimSuffix(root, "/")); err != nil {
+	if err := s.tree.Put(strings.TrimSuffix(root, "/")); err != nil {
 		return nil, err
 	}
 	var ops []any
 	for i := range manyServices {
-		ops = append(ops, create(root+many(i)))
+		ops = append(ops, zkensemble.Create(root+many(i)))
 		var own []string
 		for j := range perService {
 			addr := fmt.Sprintf("127.9.%d.%d:%d", i/250, i%250, 20000+j) // nobody listens there, and nobody calls
@@ -53,11 +55,11 @@ func (s *stage) fill() (nodes [][]string, err error) {
 				addr = served[i*perService+j]
 			}
 			own = append(own, root+many(i)+"/"+addr)
-			ops = append(ops, create(own[j]))
+			ops = append(ops, zkensemble.Create(own[j]))
 		}
 		nodes = append(nodes, own)
 	}
-	return nodes, s.tree.apply(ops)
+	return nodes, s.tree.Apply(ops)
 }
 
 // scale is a registry of 20,000 endpoints that this host uses all: its first load, its memory, one change, many changes.
@@ -74,18 +76,18 @@ func scale(ctx context.Context, s *stage, t *prove.Table) error {
 	if err := s.begin(ctx, known, known[:manyCalled]...); err != nil {
 		return err
 	}
-	if err := s.endpoints(ctx, manyServices*perService); err != nil {
+	if err := s.Endpoints(ctx, manyServices*perService); err != nil {
 		return err
 	}
-	seen(t, fmt.Sprintf("%d services with %d endpoints each: start to all in the table", manyServices, perService), time.Since(begun), loadedMax)
+	callers.Seen(t, fmt.Sprintf("%d services with %d endpoints each: start to all in the table", manyServices, perService), time.Since(begun), loadedMax)
 	begun = time.Now()
-	n, err := s.under(ctx, func() error {
-		if err := wait(ctx, 5*time.Second); err != nil {
+	n, err := s.Under(ctx, func() error {
+		if err := callers.Wait(ctx, 5*time.Second); err != nil {
 			return err
 		}
-		return s.memory(t)
+		return s.Memory(t, rssMax)
 	})
-	calls(t, "50 services of 2000", n, time.Since(begun))
+	callers.Calls(t, "50 services of 2000", n, time.Since(begun))
 	if err == nil {
 		err = s.single(ctx, t)
 	}
@@ -95,55 +97,37 @@ func scale(ctx context.Context, s *stage, t *prove.Table) error {
 	return err
 }
 
-// endpoints waits until the table has so many.
-func (s *stage) endpoints(ctx context.Context, n float64) error {
-	return s.await(ctx, fmt.Sprintf("%.0f endpoints", n), func(m prove.Metrics) bool { return m["bellhop_registry_endpoints"] == n })
-}
-
-func (s *stage) memory(t *prove.Table) error {
-	pid := s.proxy.Process.PID()
-	m, err := prove.ReadMemory(pid)
-	if err != nil {
-		return err
-	}
-	peak, err := prove.PeakRSS(pid)
-	mb := func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
-	t.Add("… resident memory under load", "≤ "+mb(rssMax), mb(m.RSS), m.RSS <= rssMax)
-	t.Note("… and its peak", mb(peak))
-	return err
-}
-
 // single registers one server after the other of a service that all calls go to.
 func (s *stage) single(ctx context.Context, t *prove.Table) error {
-	all := s.load
-	defer func() { s.load = all }()
+	all := s.Load
+	defer func() { s.Load = all }()
 	var err error
-	if s.load, err = newLoad(s.proxy.AddressFile(), rate, many(0)); err != nil {
+	if s.Load, err = callers.NewLoad(s.Proxy.AddressFile(), callers.Rate, many(0)); err != nil {
 		return err
 	}
-	defer s.load.stop()
+	defer s.Load.Stop()
 	var took []time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for range changes {
 			d, err := s.change(ctx, many(0))
 			if err != nil {
 				return err
 			}
 			took = append(took, d)
-			if err := wait(ctx, settle/2); err != nil {
+			if err := callers.Wait(ctx, callers.Settle/2); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	calls(t, "one server more, ten times", n, time.Since(begun))
+	callers.Calls(t, "one server more, ten times", n, time.Since(begun))
 	if err != nil {
 		return err
 	}
 	slices.Sort(took)
 	t.Note("… its first reply after its registration, median", took[changes/2].Round(time.Millisecond).String())
-	seen(t, "… its first reply after its registration, the slowest of ten", took[changes-1], changeMax)
+	callers.Seen(t, "… its first reply after its registration, the slowest of ten", took[changes-1], changeMax)
 	return nil
 }
 
@@ -151,30 +135,30 @@ func (s *stage) single(ctx context.Context, t *prove.Table) error {
 func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) error {
 	var ops []any
 	for i, own := range nodes {
-		ops = append(ops, create(fmt.Sprintf("%s%s/127.8.%d.%d:20000", root, many(i), i/250, i%250)))
+		ops = append(ops, zkensemble.Create(fmt.Sprintf("%s%s/127.8.%d.%d:20000", root, many(i), i/250, i%250)))
 		if i >= kept {
-			ops = append(ops, remove(own[perService-1]))
+			ops = append(ops, zkensemble.Remove(own[perService-1]))
 		}
 	}
 	var before, after prove.Metrics
 	var quiet, longest float64
 	var took time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() (err error) {
-		if _, err := prove.Scrape(ctx, s.proxy.Admin); err != nil { // what came before it is over
+	n, err := s.Under(ctx, func() (err error) {
+		if _, err := prove.Scrape(ctx, s.Proxy.Admin); err != nil { // what came before it is over
 			return err
 		}
 		if before, quiet, _, err = s.calm(ctx, time.Now(), manyServices*perService+changes); err != nil {
 			return err
 		}
 		from := time.Now()
-		if err := s.tree.apply(ops); err != nil {
+		if err := s.tree.Apply(ops); err != nil {
 			return err
 		}
 		after, longest, took, err = s.calm(ctx, from, before["bellhop_registry_endpoints"]+kept)
 		return err
 	})
-	calls(t, "2000 services exchange a server", n, time.Since(begun))
+	callers.Calls(t, "2000 services exchange a server", n, time.Since(begun))
 	if err != nil {
 		return err
 	}
@@ -191,13 +175,13 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 func (s *stage) calm(ctx context.Context, from time.Time, endpoints float64) (m prove.Metrics, longest float64, took time.Duration, err error) {
 	version, since := -1.0, time.Now()
 	for time.Since(since) < quietFor || m["bellhop_registry_endpoints"] != endpoints {
-		if time.Since(from) > patience {
+		if time.Since(from) > callers.Patience {
 			return nil, 0, 0, fmt.Errorf("%.0f endpoints in the table; %.0f were expected", m["bellhop_registry_endpoints"], endpoints)
 		}
-		if err := wait(ctx, settle/4); err != nil {
+		if err := callers.Wait(ctx, callers.Settle/4); err != nil {
 			return nil, 0, 0, err
 		}
-		if m, err = prove.Scrape(ctx, s.proxy.Admin); err != nil {
+		if m, err = prove.Scrape(ctx, s.Proxy.Admin); err != nil {
 			return nil, 0, 0, err
 		}
 		for name, v := range m {
