@@ -48,6 +48,10 @@ func main() {
 	}
 	callers.Main("prove-kubernetes", []callers.Event{
 		event("outage", kubeapi.Options{}, outageOfServer),
+		event("rollout", kubeapi.Options{}, rollout),
+		event("zero", kubeapi.Options{}, toZero),
+		event("migration", kubeapi.Options{}, migration),
+		event("address", kubeapi.Options{}, address),
 	}, missing)
 }
 
