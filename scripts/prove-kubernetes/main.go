@@ -52,6 +52,7 @@ func main() {
 		event("zero", kubeapi.Options{}, toZero),
 		event("migration", kubeapi.Options{}, migration),
 		event("address", kubeapi.Options{}, address),
+		event("scale", kubeapi.Options{}, scale),
 	}, missing)
 }
 

@@ -28,7 +28,7 @@ func address(ctx context.Context, s *stage, t *prove.Table) error {
 		if err := s.add(shop[0], passes); err != nil { // it always has some that are ready
 			return err
 		}
-		if _, err := s.told(ctx, shop[0]); err != nil {
+		if err := s.tell(shop[0]); err != nil {
 			return err
 		}
 		begun := time.Now()
