@@ -49,6 +49,7 @@ func main() {
 	callers.Main("prove-kubernetes", []callers.Event{
 		event("outage", kubeapi.Options{}, outageOfServer),
 		event("rollout", kubeapi.Options{}, rollout),
+		event("deployment", kubeapi.Options{Controllers: controllers}, deployment),
 		event("zero", kubeapi.Options{}, toZero),
 		event("migration", kubeapi.Options{}, migration),
 		event("address", kubeapi.Options{}, address),

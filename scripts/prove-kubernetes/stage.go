@@ -91,16 +91,19 @@ func (s *stage) do(method, path string, body any) error {
 // named is the Kubernetes name of a service.
 func named(service string) string { return strings.ToLower(strings.ReplaceAll(service, ".", "-")) }
 
-// labels are what a Service and its slices have.
+// enabled is the label that the proxy selects by.
+const enabled = "bellhop.dev/enabled"
+
+// labels are what a slice has that no controller made.
 func labels(service string) object {
-	return object{"bellhop.dev/enabled": "true", "kubernetes.io/service-name": named(service)}
+	return object{enabled: "true", "kubernetes.io/service-name": named(service)}
 }
 
 // declare makes a Service.
 func (s *stage) declare(service string, spec object) error {
 	spec["ports"] = []object{{"name": "thrift", "port": port}}
 	return s.do("POST", core+"/services", object{
-		"metadata": object{"name": named(service), "labels": labels(service), "annotations": object{"bellhop.dev/service": service}}, "spec": spec,
+		"metadata": object{"name": named(service), "labels": object{enabled: "true"}, "annotations": object{"bellhop.dev/service": service}}, "spec": spec,
 	})
 }
 
