@@ -15,6 +15,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
+// What all events have in common.
 const (
 	Rate     = 1000             // calls a second
 	Settle   = time.Second      // of load, before an event and after it
