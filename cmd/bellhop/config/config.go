@@ -88,7 +88,7 @@ func (t ClientTLS) Set() bool { return t != ClientTLS{} }
 // Registry says where services are known from.
 type Registry struct {
 	Path          string        `yaml:"path" help:"a YAML file or a folder of them, watched; default /etc/bellhop/services.d where it exists, else services.d in the run directory's private, which is made"`
-	Wait          time.Duration `yaml:"wait" min:"0s" max:"10m" help:"how long the start waits for the registry's first answer, before it goes on with what was known at the last run"`
+	Wait          time.Duration `yaml:"wait" min:"0s" max:"10m" help:"how long the start waits for the first answer of every registry, before it goes on with what was known at the last run; at most 500ms when that is something and a registry is over the network"`
 	Poll          time.Duration `yaml:"poll" min:"10ms" max:"1h" help:"how often files are looked at where inotify is not to be had; every tenth of that where it is"`
 	Coalesce      time.Duration `yaml:"coalesce" min:"1ms" max:"1m" help:"the shortest time between two routing tables"`
 	HoldRemoved   time.Duration `yaml:"hold_removed" min:"0s" max:"24h" help:"how long endpoints of a mass removal, or the last of a service, are kept at most; those that fail probes go before; an edit of a file is the operator's will and takes effect at once; 0s: not at all"`

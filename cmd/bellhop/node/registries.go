@@ -322,6 +322,19 @@ func (n *node) tellUsed(ctx context.Context) {
 	}
 }
 
+// describeRegistries names them for people, the one whose word counts most first.
+func (n *node) describeRegistries() string {
+	names := n.Config.RegistryOrder()
+	for i, name := range names {
+		if name == config.FileRegistry {
+			names[i] = n.Config.Registry.Path
+		} else if e := n.ensemble(name); e != nil {
+			names[i] = name + " (" + e.cfg.Servers + ")"
+		}
+	}
+	return strings.Join(names, ", ")
+}
+
 // ensembleStatus is what the admin side tells of the ensembles.
 func (n *node) ensembleStatus() []admin.Ensemble {
 	out := make([]admin.Ensemble, 0, len(n.ensembles))
