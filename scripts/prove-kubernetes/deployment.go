@@ -147,7 +147,8 @@ func (s *stage) deploy(service string) error {
 }
 
 // deployment rolls a Deployment out by Kubernetes' own controllers, twice: its pods end a second after they were deleted,
-// as those with a preStop hook do, and at once.
+// as those with a preStop hook do, and at once. The latter has no target: the server closes its connections before anybody
+// can have been told, and a call that crosses the close may have run, so that it must not be sent again.
 func deployment(ctx context.Context, s *stage, t *prove.Table) error {
 	service := shop[0]
 	if err := s.deploy(service); err != nil {
@@ -174,7 +175,12 @@ func deployment(ctx context.Context, s *stage, t *prove.Table) error {
 			}
 			return err
 		})
-		callers.Calls(t, fmt.Sprintf("a Deployment is rolled out, SIGTERM %s after a pod's deletion", preStop), n, time.Since(begun))
+		event := fmt.Sprintf("a Deployment is rolled out, SIGTERM %s after a pod's deletion", preStop)
+		if preStop > 0 {
+			callers.Calls(t, event, n, time.Since(begun))
+		} else {
+			t.Note(event+": lost calls", fmt.Sprintf("%d of %d, %d misrouted", n.Failed, n.Calls, n.Wrong))
+		}
 		if err != nil {
 			return err
 		}

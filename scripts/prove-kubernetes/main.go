@@ -71,14 +71,22 @@ func inOwnNetwork() int {
 		fmt.Fprintln(os.Stderr, "prove-kubernetes:", err)
 		return 2
 	}
-	runtime.LockOSThread()                       // Pdeathsig is sent when the thread ends
-	signal.Ignore(os.Interrupt, syscall.SIGTERM) // the child is asked, too: it cleans up
+	runtime.LockOSThread() // Pdeathsig is sent when the thread ends
 	const script = `ip link set lo up && ip address add 10.98.0.1/15 dev lo && exec "$0" "$@"`
 	cmd := exec.Command("/bin/sh", append([]string{"-c", script, self}, os.Args[1:]...)...)
 	cmd.Env = append(os.Environ(), within+"=1")
 	cmd.Stdout, cmd.Stderr = os.Stdout, os.Stderr
 	cmd.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWNET, Pdeathsig: syscall.SIGTERM}
-	err = cmd.Run()
+	asked := make(chan os.Signal, 1)
+	signal.Notify(asked, os.Interrupt, syscall.SIGTERM)
+	if err = cmd.Start(); err == nil {
+		go func() {
+			for sig := range asked {
+				_ = cmd.Process.Signal(sig) // it cleans up; it may have ended
+			}
+		}()
+		err = cmd.Wait()
+	}
 	var exit *exec.ExitError
 	switch {
 	case err == nil:
