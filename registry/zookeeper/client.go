@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"math/rand/v2"
 	"net"
@@ -197,6 +198,9 @@ func handshake(conn net.Conn, addr, host string, cfg *tls.Config) (net.Conn, err
 	defer cancel()
 	if err := t.HandshakeContext(ctx); err != nil {
 		_ = conn.Close() // the handshake's error is the cause
+		if errors.Is(err, io.EOF) {
+			err = fmt.Errorf("%w: it does not serve now, or the port is one without TLS", err)
+		}
 		return nil, fmt.Errorf("tls with %s: %w", addr, err)
 	}
 	return t, nil

@@ -2,6 +2,7 @@ package zookeeper
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -60,6 +61,9 @@ func (g *guard) Read(p []byte) (int, error) {
 func (g *guard) begin() error {
 	head := g.packet[:4]
 	if _, err := io.ReadFull(g.Conn, head); err != nil {
+		if errors.Is(err, io.EOF) && !g.greeted {
+			return fmt.Errorf("%s ends connections without an answer: it does not serve now, or the port is one for TLS, or not ZooKeeper's", g.RemoteAddr())
+		}
 		return err
 	}
 	n := int(binary.BigEndian.Uint32(head))

@@ -35,13 +35,15 @@ type Options struct {
 	Servers int      // default 3
 	Config  []string // more lines of zoo.cfg, for every server
 	JVM     []string // more arguments of java
+
+	TLS *Certificates // opens one more port of each server, for TLS; nil: none
 }
 
 // Ensemble is a running ensemble. Its methods are for one goroutine.
 type Ensemble struct {
 	dir     string
 	o       Options
-	ports   []int // client, quorum and election port of each
+	ports   []int // client, quorum, election and TLS port of each
 	servers []*exec.Cmd
 }
 
@@ -53,7 +55,7 @@ func Start(dir string, o Options) (*Ensemble, error) {
 	var err error
 	for range 3 {
 		e := &Ensemble{dir: dir, o: o, servers: make([]*exec.Cmd, o.Servers)}
-		if e.ports, err = freePorts(3 * o.Servers); err != nil {
+		if e.ports, err = freePorts(portsEach * o.Servers); err != nil {
 			return nil, err
 		}
 		if err = e.start(); err == nil {
@@ -63,6 +65,8 @@ func Start(dir string, o Options) (*Ensemble, error) {
 	}
 	return nil, err
 }
+
+const portsEach = 4
 
 // freePorts are ports that nobody has now: a server of ours can't be given a listener.
 func freePorts(n int) ([]int, error) {
@@ -109,7 +113,7 @@ func (e *Ensemble) Restart(i int) error {
 		"-Xmx160m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j.configuration=file:" + filepath.Join(dir, "log4j.properties"),
 		"-Dzookeeper.log.dir=" + dir,
 	}, e.o.JVM...)
-	cmd := exec.Command("java", append(args, "-cp", jar, "org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(dir, "zoo.cfg"))...)
+	cmd := exec.Command("java", append(args, "-cp", jar+nettyJars, "org.apache.zookeeper.server.quorum.QuorumPeerMain", filepath.Join(dir, "zoo.cfg"))...)
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL} // a test that is killed leaves nothing
 	if err := cmd.Start(); err != nil {
@@ -127,14 +131,17 @@ log4j.appender.C.layout.ConversionPattern=%d{ISO8601} %p %c{1} %m%n
 
 func (e *Ensemble) config(i int, dir string) []byte {
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\n", filepath.Join(dir, "data"), e.ports[3*i])
+	fmt.Fprintf(&b, "tickTime=500\ninitLimit=20\nsyncLimit=10\ndataDir=%s\nclientPort=%d\nclientPortAddress=127.0.0.1\n", filepath.Join(dir, "data"), e.ports[portsEach*i])
 	b.WriteString("admin.enableServer=false\n4lw.commands.whitelist=*\nmaxClientCnxns=0\nsnapshot.trust.empty=true\n")
+	if e.o.TLS != nil {
+		b.WriteString(e.o.TLS.config(e.ports[portsEach*i+3]))
+	}
 	for _, line := range e.o.Config {
 		fmt.Fprintln(&b, line)
 	}
 	if len(e.servers) > 1 {
 		for j := range e.servers {
-			fmt.Fprintf(&b, "server.%d=127.0.0.1:%d:%d\n", j+1, e.ports[3*j+1], e.ports[3*j+2])
+			fmt.Fprintf(&b, "server.%d=127.0.0.1:%d:%d\n", j+1, e.ports[portsEach*j+1], e.ports[portsEach*j+2])
 		}
 	}
 	return b.Bytes()
@@ -156,7 +163,12 @@ func (e *Ensemble) Await(within time.Duration) error {
 }
 
 // Addr is where server i is reached.
-func (e *Ensemble) Addr(i int) string { return "127.0.0.1:" + strconv.Itoa(e.ports[3*i]) }
+func (e *Ensemble) Addr(i int) string { return "127.0.0.1:" + strconv.Itoa(e.ports[portsEach*i]) }
+
+// SecureAddr is where server i is reached with TLS.
+func (e *Ensemble) SecureAddr(i int) string {
+	return "127.0.0.1:" + strconv.Itoa(e.ports[portsEach*i+3])
+}
 
 // Servers is the connect string.
 func (e *Ensemble) Servers() string {

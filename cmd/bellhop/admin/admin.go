@@ -39,6 +39,8 @@ type Ensemble struct {
 	Name    string
 	Servers string
 	Stats   func() zookeeper.Stats // safe for concurrent use
+
+	Registrar func() zookeeper.RegistrarStats // safe for concurrent use; nil: nothing is registered there
 }
 
 // Process is who answers.

@@ -1,6 +1,10 @@
 package admin
 
-import "strings"
+import (
+	"strings"
+
+	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
+)
 
 // ensembles has the counters of each ZooKeeper ensemble.
 func (c collector) ensembles(e emitter) {
@@ -28,7 +32,19 @@ func (c collector) ensembles(e emitter) {
 		e.counter("zookeeper_corrections", "services that an audit found changed without an event", st.Corrected, labels, name)
 		e.counter("zookeeper_save_errors", "times that the names in use could not be saved", st.SaveErrors, labels, name)
 		e.gauge("zookeeper_oldest_answer_seconds", "age of the oldest last good answer about a watched service", st.OldestAnswer.Seconds(), labels, name)
+		if z.Registrar != nil {
+			e.registrar(z.Registrar(), labels, name)
+		}
 	}
+}
+
+func (e emitter) registrar(st zookeeper.RegistrarStats, labels []string, name string) {
+	e.gauge("zookeeper_registrations_wanted", "what this proxy is to register: itself, or services that are healthy", float64(st.Wanted), labels, name)
+	e.gauge("zookeeper_registrations_in_place", "... of which the ensemble has", float64(st.InPlace), labels, name)
+	e.gauge("zookeeper_registrations_contested", "... of which somebody else takes over again and again", float64(st.Contested), labels, name)
+	e.counter("zookeeper_registrations_corrected", "registrations that were gone or changed, and were put back", st.Corrected, labels, name)
+	e.counter("zookeeper_registrations_taken_over", "registrations that were taken over from another session", st.TakenOver, labels, name)
+	e.counter("zookeeper_registration_failures", "requests for registrations that failed", st.Failures, labels, name)
 }
 
 // registryProblem is what is wrong with the registries now; "" when nothing is.
@@ -40,6 +56,11 @@ func (s *Server) registryProblem() string {
 	for _, z := range s.Ensembles {
 		if p := z.Stats().Problem; p != "" {
 			all = append(all, z.Name+": "+p)
+		}
+		if z.Registrar != nil {
+			if p := z.Registrar().Problem; p != "" {
+				all = append(all, z.Name+": registration: "+p)
+			}
 		}
 	}
 	return strings.Join(all, "; ")

@@ -133,7 +133,7 @@ func (d *decoder) cross(c *Config) {
 		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", strict.ShowDuration(c.Drain.Grace), strict.ShowDuration(c.Drain.Timeout))
 	}
 	d.registries(c)
-	d.rules(&c.Rules)
+	d.rules(c)
 	l := &c.Limits
 	d.share("calls", l.SourceCalls > l.TotalCalls)
 	d.share("bytes", l.SourceBytes > l.TotalBytes)
@@ -142,7 +142,8 @@ func (d *decoder) cross(c *Config) {
 }
 
 // rules: one place, and what belongs to it.
-func (d *decoder) rules(r *Rules) {
+func (d *decoder) rules(c *Config) {
+	r := &c.Rules
 	places := 0
 	for _, p := range []string{r.Path, r.ZooKeeper, r.ConfigMap} {
 		if p != "" {
@@ -154,6 +155,13 @@ func (d *decoder) rules(r *Rules) {
 	}
 	if r.Ensemble != "" && d.lines["rules.zookeeper"] == 0 {
 		d.at("rules.ensemble", "rules", "is for rules.zookeeper only")
+	}
+	switch {
+	case r.ZooKeeper == "" || c.ensemble(r.Ensemble) != nil:
+	case r.Ensemble == "":
+		d.at("rules.zookeeper", "rules", "needs an ensemble; write one into registry.zookeeper")
+	default:
+		d.at("rules.ensemble", "rules.zookeeper", "names %q, which is no ensemble of registry.zookeeper", r.Ensemble)
 	}
 	if r.Key != "" && d.lines["rules.configmap"] == 0 {
 		d.at("rules.key", "rules", "is for rules.configmap only")

@@ -116,7 +116,7 @@ func (n *node) spawn(f func(context.Context)) {
 func (n *node) start(ctx context.Context) error {
 	n.limitMemory()
 	for _, step := range []func(context.Context) error{
-		n.openRunDir, n.openRegistry, n.openRules, n.startProxy, n.startRules, n.awaitRegistry, n.awaitRules, n.listen, n.startAdmin, n.proveItself, n.publish, n.join,
+		n.openRunDir, n.openRegistry, n.openRules, n.startProxy, n.startRules, n.awaitRegistry, n.awaitRules, n.listen, n.startAdmin, n.proveItself, n.publish, n.join, n.keepRegistrations,
 	} {
 		if err := step(ctx); err != nil {
 			return err

@@ -23,9 +23,10 @@ import (
 
 // ensemble is a ZooKeeper ensemble that is in use.
 type ensemble struct {
-	cfg    *config.ZooKeeper
-	client *zookeeper.Client
-	source *zookeeper.Source
+	cfg       *config.ZooKeeper
+	client    *zookeeper.Client
+	source    *zookeeper.Source
+	registrar *zookeeper.Registrar // nil: nothing is registered here
 }
 
 // openRegistry connects to the registries and loads what was known at the last run.
@@ -118,7 +119,12 @@ func (n *node) openEnsemble(z *config.ZooKeeper) (*ensemble, error) {
 		Services: services, UsedFile: n.Config.UsedFile(z), MaxServices: z.MaxServices, MaxPending: z.MaxPending,
 		MaxUnknown: z.MaxUnknown, Unknown: z.Unknown, Audit: z.Audit, Forget: z.Forget, CheckFraming: CheckFraming, Log: n.Log,
 	}, n.lookups.absent)
-	return &ensemble{z, client, source}, nil
+	e := &ensemble{cfg: z, client: client, source: source}
+	if n.registers(z) {
+		e.registrar = zookeeper.NewRegistrar(client, zookeeper.RegistrarOptions{Audit: z.Audit, CheckFraming: CheckFraming, Log: n.Log})
+		n.spawn(func(ctx context.Context) { _ = e.registrar.Run(ctx) }) // returns nil
+	}
+	return e, nil
 }
 
 // newClient begins a session with an ensemble. It lives until the node is closed.
@@ -139,7 +145,11 @@ func (n *node) newClient(z *config.ZooKeeper) (*zookeeper.Client, error) {
 	if err != nil {
 		return nil, err
 	}
-	n.onClose(client.Close)
+	if n.Role == config.Local && n.registers(z) {
+		n.onClose(client.Abandon) // what it registered for others lives on until the next process takes it over
+	} else {
+		n.onClose(client.Close)
+	}
 	return client, nil
 }
 
@@ -308,6 +318,9 @@ func (n *node) ensembleStatus() []admin.Ensemble {
 	out := make([]admin.Ensemble, 0, len(n.ensembles))
 	for _, e := range n.ensembles {
 		out = append(out, admin.Ensemble{Name: e.cfg.Name, Servers: e.cfg.Servers, Stats: e.source.Stats})
+		if e.registrar != nil {
+			out[len(out)-1].Registrar = e.registrar.Stats
+		}
 	}
 	return out
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/proxy/rules"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
 )
 
 // ruleBook is the rules in force and what puts them over snapshots.
@@ -20,14 +21,14 @@ type ruleBook struct {
 }
 
 // documentSource opens the place of the rules. The error names the key.
-func documentSource(c *config.Config, log *slog.Logger) (registry.DocumentSource, error) {
-	switch r := &c.Rules; {
+func (n *node) documentSource() (registry.DocumentSource, error) {
+	switch r := &n.Config.Rules; {
 	case r.ZooKeeper != "":
-		return nil, errors.New("rules.zookeeper: not yet wired; use rules.path")
+		return zookeeper.NewDocument(n.ensemble(r.Ensemble).client, r.ZooKeeper, n.Log), nil
 	case r.ConfigMap != "":
 		return nil, errors.New("rules.configmap: not yet wired; use rules.path")
 	default:
-		return file.NewDocument(r.Path, log, file.WithPoll(c.Registry.Poll)), nil
+		return file.NewDocument(r.Path, n.Log, file.WithPoll(n.Config.Registry.Poll)), nil
 	}
 }
 
@@ -37,7 +38,7 @@ func (n *node) openRules(context.Context) error {
 	if !c.Set() {
 		return nil
 	}
-	source, err := documentSource(n.Config, n.Log)
+	source, err := n.documentSource()
 	if err != nil {
 		return &ConfigError{err}
 	}

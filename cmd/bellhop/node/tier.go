@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/config"
 	"github.com/bellhop-mesh/bellhop/registry"
@@ -72,7 +73,13 @@ func (n *node) join(ctx context.Context) error {
 	if addr == "" {
 		return &ConfigError{errors.New("remote.advertise: there is no tcp listener to register; add one, write the address, or register: off")}
 	}
-	leave, err := file.Register(ctx, c.Register, registry.Remote{Addr: addr, Zone: n.Config.Zone})
+	var leave func()
+	var err error
+	if name, ok := strings.CutPrefix(c.Register, "zookeeper:"); ok {
+		leave, err = n.joinEnsemble(name, addr)
+	} else {
+		leave, err = file.Register(ctx, c.Register, registry.Remote{Addr: addr, Zone: n.Config.Zone})
+	}
 	if err != nil {
 		return fmt.Errorf("remote.register: %w", err)
 	}
