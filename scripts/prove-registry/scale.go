@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -155,7 +157,7 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 	var each []string
 	var longest time.Duration
 	var first, last prove.Metrics
-	begun := time.Now()
+	waited, begun := queued(s.proxy.Process.PID()), time.Now()
 	n, err := s.under(ctx, func() error {
 		for k := range exchanges {
 			before, quiet, _, err := s.calm(ctx, manyServices*perService+changes+float64(k*kept))
@@ -182,6 +184,8 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 	if err != nil {
 		return err
 	}
+	waited = queued(s.proxy.Process.PID()) - waited
+	t.Note("… the proxy's threads waited for a core", fmt.Sprintf("%.2f s in %.0f s", waited.Seconds(), time.Since(begun).Seconds()))
 	t.Note("… p99.9 of the workers' rounds", "≤ "+quantile(first, last, "bellhop_worker_round_seconds", 0.999).String())
 	t.Note("… the longest round of each (and of two seconds before it), first change to last table", strings.Join(each, ", "))
 	t.Add("… the longest round of all", "≤ "+roundMax.String(), longest.Round(10*time.Microsecond).String(), longest <= roundMax)
@@ -189,6 +193,19 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 }
 
 func ms(d time.Duration) float64 { return 1e3 * d.Seconds() }
+
+// queued is how long the threads of a process have been ready to run without running.
+func queued(pid int) (sum time.Duration) {
+	files, _ := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/schedstat", pid)) // the pattern is right
+	for _, name := range files {
+		var ran, waited int64
+		if b, err := os.ReadFile(name); err == nil { // a thread that has ended is missing
+			_, _ = fmt.Sscan(string(b), &ran, &waited)
+			sum += time.Duration(waited)
+		}
+	}
+	return sum
+}
 
 // exchange is the k-th time that every service gets an endpoint and loses one; the last few lose none.
 func exchange(nodes [][]string, k int) (ops []any) {
