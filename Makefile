@@ -36,6 +36,11 @@ test: ## every test, with the real Thrift peers (installs them first, once)
 	@scripts/setup.sh test
 	@scripts/gotest.sh test -timeout 20m ./...
 
+.PHONY: test-cluster
+test-cluster: ## the tests against a real etcd and kube-apiserver (built first, once: some ten minutes on two cores)
+	@scripts/kube.sh
+	@scripts/gotest.sh test-cluster -count=1 -timeout 10m ./registry/kubernetes ./cmd/bellhop
+
 .PHONY: race
 race: ## the tests of the concurrent packages under the race detector (at most 15 minutes)
 	@scripts/setup.sh race

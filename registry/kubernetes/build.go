@@ -4,8 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"net"
+	"net/netip"
 	"slices"
 	"time"
+
+	discoveryv1 "k8s.io/api/discovery/v1"
 
 	"github.com/bellhop-mesh/bellhop/registry"
 )
@@ -26,16 +29,14 @@ func (s *state) build(name string, now time.Time) {
 		return
 	}
 	var list []candidate
-	slicesSeen := 0
 	order := k.order()
 	for _, key := range order {
-		slicesSeen += len(s.of[key])
 		list = s.candidates(list, key)
 	}
 	list = onePerPod(list)
 	out := s.settings(name, order)
 	out.Endpoints = s.publishable(name, out.Framing, list)
-	k.judge(out, list, slicesSeen > 0, now)
+	k.judge(out, list, s.emptied(order), now)
 	k.built = out
 }
 
@@ -59,7 +60,7 @@ func (s *state) candidates(list []candidate, key string) []candidate {
 			problem = err
 			// A port that was added later makes a Service ambiguous; calls go where they went before.
 			if port = s.lastPort[key]; !l.has(port) {
-				s.each(key, func(k *named) { k.suspect(l.endpoints) })
+				s.each(key, func(k *named) { k.suspect(key, l.endpoints) })
 				continue
 			}
 		}
@@ -195,8 +196,39 @@ func (s *state) publishable(name, framing string, list []candidate) []registry.E
 	return out
 }
 
-// judge says of each endpoint that is not published any more whether it is known to be gone. listed: there are slices.
-func (k *named) judge(next *registry.Service, list []candidate, listed bool, now time.Time) {
+// emptiness says of the slices of one Service and family whether they are there and name nobody. Kubernetes' controller
+// keeps an empty slice only where there is no endpoint at all.
+type emptiness struct{ service, family string }
+
+func (s *state) emptied(order []string) map[emptiness]bool {
+	out := make(map[emptiness]bool, len(order))
+	for _, key := range order {
+		if len(s.of[key]) == 0 {
+			out[emptiness{key, ""}] = false // nothing is known of it
+		}
+		for _, l := range s.of[key] {
+			at := emptiness{key, l.family}
+			if was, more := out[at]; !more || was {
+				out[at] = len(l.endpoints) == 0
+			}
+		}
+	}
+	return out
+}
+
+func familyOf(addr string) string {
+	a, err := netip.ParseAddr(hostOf(addr))
+	switch {
+	case err != nil:
+		return string(discoveryv1.AddressTypeFQDN)
+	case a.Is4():
+		return string(discoveryv1.AddressTypeIPv4)
+	}
+	return string(discoveryv1.AddressTypeIPv6)
+}
+
+// judge says of each endpoint that is not published any more whether it is known to be gone.
+func (k *named) judge(next *registry.Service, list []candidate, emptied map[emptiness]bool, now time.Time) {
 	seen := make(map[string]condition, len(list))
 	for i := range list {
 		seen[list[i].at] = list[i].state
@@ -205,7 +237,6 @@ func (k *named) judge(next *registry.Service, list []candidate, listed bool, now
 	for i := range next.Endpoints {
 		is[next.Endpoints[i].Addr] = true
 	}
-	doubtful := len(k.vanished) > 0
 	if k.built != nil {
 		for i := range k.built.Endpoints {
 			if addr := k.built.Endpoints[i].Addr; !is[addr] {
@@ -215,34 +246,39 @@ func (k *named) judge(next *registry.Service, list []candidate, listed bool, now
 	}
 	for addr, l := range k.lost {
 		c, named := seen[addr]
+		scaled := !named && !k.past && emptied[emptiness{l.service, familyOf(addr)}]
+		_, vanished := k.vanished[hostOf(addr)]
 		switch {
 		case is[addr]:
 			delete(k.lost, addr)
-		case named && c.going(), l.down && !named && !k.vanished[hostOf(addr)]: // on its way out, or taken out
+		case named && c.going(), scaled, l.down && !named && !vanished: // on its way out, or taken out
 			delete(k.lost, addr)
 			k.sure = true
 		case named:
-			k.lost[addr] = loss{now, true}
+			k.lost[addr] = loss{now, l.service, true}
 		case now.Sub(l.at) > doubt:
 			delete(k.lost, addr)
-		default:
-			k.lost[addr] = loss{l.at, false}
+		case l.down: // it was down when its slice vanished
+			k.lost[addr] = loss{l.at, k.vanished[hostOf(addr)], false}
 		}
 	}
-	if len(list) == 0 && listed && !doubtful { // scaled to nothing
-		k.sure = true
-		clear(k.lost)
+	all := len(emptied) > 0 && !k.past
+	for _, none := range emptied {
+		all = all && none
 	}
+	k.sure = k.sure || all // scaled to nothing
 	clear(k.vanished)
 }
 
 // miss judges one endpoint that was published and is not any more.
 func (k *named) miss(addr string, seen map[string]condition, now time.Time) {
-	switch c, named := seen[addr]; {
+	c, named := seen[addr]
+	service, vanished := k.vanished[hostOf(addr)]
+	switch {
 	case named && !c.going(): // it is there, and does not serve: it may again
-		k.lost[addr] = loss{now, true}
-	case !named && k.vanished[hostOf(addr)]:
-		k.lost[addr] = loss{now, false}
+		k.lost[addr] = loss{now, service, true}
+	case !named && vanished:
+		k.lost[addr] = loss{now, service, false}
 	default: // it is on its way out, or its slice or its Service was changed
 		k.sure = true
 	}

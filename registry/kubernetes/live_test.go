@@ -1,12 +1,9 @@
 package kubernetes
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -17,7 +14,6 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
-	"go.yaml.in/yaml/v3"
 
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/scripts/kubeapi"
@@ -255,114 +251,6 @@ func TestLifeOfAService(t *testing.T) {
 	u = w.await("deleted", func(u registry.Update) bool { return u.Services[hello] == nil })
 	if !u.Final[hello] {
 		t.Error("its Service was deleted, and it is not final")
-	}
-}
-
-// TestServerAway: while the API server is away what is known stands, and afterwards changes are seen.
-func TestServerAway(t *testing.T) {
-	a := cluster(t)
-	o := operator{a, t}
-	ns := o.namespace()
-	o.service(ns, "hello", "")
-	o.slice("POST", ns, "hello", "hello-1", "10.0.0.1", "10.0.0.2")
-	w := follow(t, o.Kubeconfig("admin"), Options{Namespaces: []string{ns}})
-	name := "hello." + ns
-	w.await("the first update", has(name, "10.0.0.1:9090", "10.0.0.2:9090"))
-	a.StopServer()
-	for w.Stats().Problem == "" { // it has been noticed
-		<-time.After(20 * time.Millisecond)
-	}
-	t.Logf("away: %s", w.Stats().Problem)
-	w.mu.Lock()
-	if !has(name, "10.0.0.1:9090", "10.0.0.2:9090")(*w.last) || !w.Synced() {
-		t.Errorf("without an API server: %+v", w.last)
-	}
-	w.mu.Unlock()
-	before := w.Checked(name)
-	if err := a.StartServer(); err != nil {
-		t.Fatal(err)
-	}
-	started := time.Now()
-	o.slice("PUT", ns, "hello", "hello-1", "10.0.0.2", "10.0.0.3")
-	u := w.await("what changed after", has(name, "10.0.0.2:9090", "10.0.0.3:9090"))
-	t.Logf("seen %s after the API server came back", time.Since(started).Round(time.Millisecond))
-	if !u.Final[name] || !w.Checked(name).After(before) {
-		t.Errorf("final %v, checked %v, before %v", u.Final, w.Checked(name), before)
-	}
-}
-
-// Synced is for these tests.
-func (w *watcher) Synced() bool { return w.Stats().Synced }
-
-// TestLeastAccess: rbac.yaml, applied as it stands, is enough; with nothing of it, the error says what is missing.
-func TestLeastAccess(t *testing.T) {
-	a := cluster(t)
-	o := operator{a, t}
-	file, err := os.ReadFile("rbac.yaml")
-	if err != nil {
-		t.Fatal(err)
-	}
-	paths := map[string]string{
-		"Namespace": "/api/v1/namespaces", "ServiceAccount": "/api/v1/namespaces/%s/serviceaccounts",
-		"ClusterRole": "/apis/rbac.authorization.k8s.io/v1/clusterroles", "ClusterRoleBinding": "/apis/rbac.authorization.k8s.io/v1/clusterrolebindings",
-		"Role": "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/roles", "RoleBinding": "/apis/rbac.authorization.k8s.io/v1/namespaces/%s/rolebindings",
-	}
-	for d := yaml.NewDecoder(bytes.NewReader(file)); ; {
-		var doc map[string]any
-		if err := d.Decode(&doc); errors.Is(err, io.EOF) {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		body, err := json.Marshal(doc)
-		if err != nil {
-			t.Fatal(err)
-		}
-		path := paths[doc["kind"].(string)]
-		if strings.Contains(path, "%s") {
-			path = fmt.Sprintf(path, doc["metadata"].(map[string]any)["namespace"])
-		}
-		o.do("POST", path, "%s", body)
-	}
-	var token struct{ Status struct{ Token string } }
-	if err := json.Unmarshal(o.do("POST", "/api/v1/namespaces/bellhop-system/serviceaccounts/bellhop/token", `{"spec":{}}`), &token); err != nil {
-		t.Fatal(err)
-	}
-	if err := a.AddKubeconfig("bellhop", token.Status.Token); err != nil {
-		t.Fatal(err)
-	}
-	ns := o.namespace()
-	o.service(ns, "hello", "")
-	o.slice("POST", ns, "hello", "hello-1", "10.0.0.1")
-	o.do("POST", "/api/v1/namespaces/bellhop-system/configmaps", `{"metadata":{"name":"bellhop-rules"},"data":{"rules.yaml":"a"}}`)
-	o.do("POST", "/api/v1/namespaces/bellhop-system/configmaps", `{"metadata":{"name":"secret"},"data":{"rules.yaml":"b"}}`)
-
-	w := follow(t, a.Kubeconfig("bellhop"), Options{})
-	w.await("a Service", has("hello."+ns, "10.0.0.1:9090"))
-	c := connect(t, a.Kubeconfig("bellhop"))
-	pods, err := NewPods(c, PodsOptions{Node: "n1", Log: testLog(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, pods.Run)
-	docs := documents(t, c, "bellhop-system", "bellhop-rules")
-	if d := <-docs; string(d.Data) != "a" {
-		t.Errorf("rules: %q", d.Data)
-	}
-	eventually(t, "pods", pods.Synced)
-
-	other, err := NewDocument(c, DocumentOptions{Namespace: "bellhop-system", Name: "secret", Log: testLog(t)})
-	if err != nil {
-		t.Fatal(err)
-	}
-	running(t, func(ctx context.Context) error {
-		return other.Run(ctx, func(d registry.Document) { t.Errorf("another ConfigMap was read: %q", d.Data) })
-	})
-	eventually(t, "no access to another ConfigMap", func() bool { return strings.Contains(other.Stats().Problem, "no access") })
-	n := follow(t, a.Kubeconfig("nobody"), Options{})
-	eventually(t, "no access", func() bool { return n.Stats().Problem != "" })
-	if p := n.Stats().Problem; !strings.Contains(p, `may not list and watch services (apiGroup "") in all namespaces; a ClusterRole needs both verbs`) {
-		t.Errorf("without a role: %s", p)
 	}
 }
 

@@ -71,4 +71,5 @@ func (l *logRoom) take(now time.Time) (dropped int, ok bool) {
 }
 
 func (q *quiet) WithAttrs(as []slog.Attr) slog.Handler { return &quiet{q.next.WithAttrs(as), q.room} }
-func (q *quiet) WithGroup(name string) slog.Handler    { return &quiet{q.next.WithGroup(name), q.room} }
+
+func (q *quiet) WithGroup(name string) slog.Handler { return &quiet{q.next.WithGroup(name), q.room} }

@@ -200,7 +200,10 @@ func (s *Source) synced() bool {
 // Checked is when the API server last confirmed what is known of a Thrift service, by an event or a bookmark (about one a
 // minute); zero: never in this process, or not all of it. Safe for concurrent use.
 func (s *Source) Checked(service string) time.Time {
-	in := s.state.namespacesOf(service)
+	var in []string
+	if len(s.services) > 1 {
+		in = s.state.namespacesOf(service)
+	}
 	var oldest time.Time
 	for i, r := range s.services {
 		if len(in) > 0 && r.namespace != "" && !slices.Contains(in, r.namespace) {

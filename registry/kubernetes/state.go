@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -39,16 +40,19 @@ type named struct {
 	built    *registry.Service
 	since    time.Time // when the last Service behind it went; zero: there is one
 
-	// Evidence. vanished are addresses (without ports) that went in a way that says nothing of their pods; lost are
-	// endpoints that were published, went so, and have not come back.
-	vanished map[string]bool
+	// Evidence. vanished are addresses (without ports) that went in a way that says nothing of their pods, with the Service
+	// (namespace/name) whose they were; lost are endpoints that were published, went so, and have not come back.
+	vanished map[string]string
 	lost     map[string]loss
 	sure     bool // something went in a way that says that it is gone, and nothing says the contrary since
+	past     bool // its slices are as they were once: the API server was restored
 }
 
+// loss is an endpoint that is missing, and not known to be gone.
 type loss struct {
-	at   time.Time
-	down bool // it is still named, as not ready
+	at      time.Time
+	service string // whose slice it was in, as namespace/name
+	down    bool   // it is still named, as not ready
 }
 
 // The times that nobody needs to set.
@@ -111,7 +115,7 @@ func (s *state) putService(n *kubeService) {
 	for _, name := range n.names {
 		k := s.names[name]
 		if k == nil {
-			k = &named{services: map[string]bool{}, vanished: map[string]bool{}, lost: map[string]loss{}}
+			k = &named{services: map[string]bool{}, vanished: map[string]string{}, lost: map[string]loss{}}
 			s.names[name] = k
 		}
 		k.services[key], k.since = true, time.Time{}
@@ -130,7 +134,7 @@ func (s *state) leave(name, key string, told bool) {
 	if !told {
 		k.sure = false
 		for _, l := range s.of[key] {
-			k.suspect(l.endpoints)
+			k.suspect(key, l.endpoints)
 		}
 	}
 	if len(k.services) == 0 {
@@ -143,9 +147,9 @@ func (s *state) leave(name, key string, told bool) {
 	}
 }
 
-func (k *named) suspect(list []endpoint) {
+func (k *named) suspect(service string, list []endpoint) {
 	for i := range list {
-		k.vanished[list[i].addr] = true
+		k.vanished[list[i].addr] = service
 	}
 }
 
@@ -187,6 +191,7 @@ func (s *state) replaceServices(watch *resource, list []*kubeService, version st
 		}
 	}
 	for _, n := range list {
+		runtime.Gosched()
 		s.putService(n)
 	}
 }
@@ -218,9 +223,12 @@ func (s *state) putSlice(n *slice, told bool) {
 		s.dropSlice(key, true) // it was given to another Service
 		old, before = nil, 0
 	}
-	if old != nil && !told {
-		s.each(n.owner(), func(k *named) { k.suspect(old.endpoints) })
-	}
+	s.each(n.owner(), func(k *named) {
+		k.past = !told
+		if old != nil && !told {
+			k.suspect(n.owner(), old.endpoints)
+		}
+	})
 	s.slices[key] = n
 	if s.of[n.owner()] == nil {
 		s.of[n.owner()] = map[string]*slice{}
@@ -244,7 +252,7 @@ func (s *state) dropSlice(key string, told bool) {
 		return
 	}
 	if !told {
-		s.each(old.owner(), func(k *named) { k.suspect(old.endpoints) })
+		s.each(old.owner(), func(k *named) { k.suspect(old.owner(), old.endpoints) })
 	}
 	delete(s.slices, key)
 	if delete(s.of[old.owner()], key); len(s.of[old.owner()]) == 0 {
@@ -320,6 +328,7 @@ func (s *state) update() registry.Update {
 	defer s.mu.Unlock()
 	now := s.now()
 	for name := range s.dirty {
+		runtime.Gosched() // as registry.Manager: event loops need the CPU
 		s.build(name, now)
 	}
 	clear(s.dirty)

@@ -5,12 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
+	kruntime "k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/apimachinery/pkg/watch"
 	"k8s.io/client-go/rest"
@@ -32,8 +33,8 @@ type resource struct {
 	namespace     string // "": all
 	label, field  string // selectors, for the API server
 	client        rest.Interface
-	object        runtime.Object
-	newList       func() runtime.Object
+	object        kruntime.Object
+	newList       func() kruntime.Object
 	log           *slog.Logger
 	lastContact   atomic.Int64 // Unix time in ns; 0: never
 	synced        atomic.Bool
@@ -57,7 +58,7 @@ type sink struct {
 // hold everything twice, and hide whether an object was seen to go or was only missing.
 func (r *resource) run(ctx context.Context, s sink) {
 	lw := &cache.ListWatch{
-		ListWithContextFunc: func(_ context.Context, o metav1.ListOptions) (runtime.Object, error) {
+		ListWithContextFunc: func(_ context.Context, o metav1.ListOptions) (kruntime.Object, error) {
 			ctx, cancel := context.WithTimeout(ctx, listTimeout) // the Reflector's own context has no end
 			defer cancel()
 			list := r.newList()
@@ -167,6 +168,7 @@ func (t *store) Delete(obj any) error {
 // Replace gets objects that Transformer has been at (a streamed list), or whole ones.
 func (t *store) Replace(list []any, version string) error {
 	for i, obj := range list {
+		runtime.Gosched() // as registry.Manager: event loops need the CPU
 		small, err := t.s.shrink(obj)
 		if err != nil {
 			return err

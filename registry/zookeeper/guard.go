@@ -28,9 +28,9 @@ type guard struct {
 	big  *atomic.Uint64
 	mute *atomic.Bool // no request leaves any more
 
-	greeted bool
-	pending []byte // to be read before anything else
-	pass    int    // bytes of the present packet that are still to come
+	greeted atomic.Bool // read by the goroutine that writes, too
+	pending []byte      // to be read before anything else
+	pass    int         // bytes of the present packet that are still to come
 	packet  [20]byte
 }
 
@@ -61,21 +61,21 @@ func (g *guard) Read(p []byte) (int, error) {
 func (g *guard) begin() error {
 	head := g.packet[:4]
 	if _, err := io.ReadFull(g.Conn, head); err != nil {
-		if errors.Is(err, io.EOF) && !g.greeted {
+		if errors.Is(err, io.EOF) && !g.greeted.Load() {
 			return fmt.Errorf("%s ends connections without an answer: it does not serve now, or the port is one for TLS, or not ZooKeeper's", g.RemoteAddr())
 		}
 		return err
 	}
 	n := int(binary.BigEndian.Uint32(head))
 	switch {
-	case !g.greeted && (n < headerBytes || n > maxGreeting):
+	case !g.greeted.Load() && (n < headerBytes || n > maxGreeting):
 		return fmt.Errorf("%s is no ZooKeeper server: its first bytes are %q", g.RemoteAddr(), head)
 	case n < headerBytes:
 		return fmt.Errorf("%s sent a packet of %d bytes; the least is %d", g.RemoteAddr(), n, headerBytes)
-	case g.greeted && n > g.max:
+	case g.greeted.Load() && n > g.max:
 		return g.skip(n)
 	}
-	g.greeted = true
+	g.greeted.Store(true)
 	g.pending, g.pass = head, n
 	return nil
 }
@@ -112,7 +112,7 @@ func (g *guard) SetWriteDeadline(t time.Time) error { return g.Conn.SetWriteDead
 
 func (g *guard) clamp(t time.Time) time.Time {
 	wait := g.wait
-	if !g.greeted {
+	if !g.greeted.Load() {
 		wait = min(wait, connectTimeout)
 	}
 	if last := time.Now().Add(wait); t.IsZero() || t.After(last) {

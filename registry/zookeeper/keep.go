@@ -171,7 +171,7 @@ func (r *Registrar) judge(ctx context.Context, p *place, j job, n node, there bo
 		return r.leave(ctx, p, j, n, there)
 	}
 	if j.placed && (!there || n.ours && n.version != 0) {
-		r.correct(p)
+		r.correct(p, j)
 	}
 	create := change{path: p.path, ephemeral: true, data: j.data}
 	remove := change{path: p.path, delete: true, version: n.version}
@@ -276,10 +276,11 @@ func (r *Registrar) named(ctx context.Context, p *place) error {
 	return nil
 }
 
-func (r *Registrar) correct(p *place) {
+func (r *Registrar) correct(p *place, j job) {
 	r.corrected.Add(1)
 	r.mu.Lock()
 	p.placed = false
+	p.armed = j.watch // one that stood before has told nothing
 	r.mu.Unlock()
 	r.o.Log.Warn("a registration was removed or written by others; it is made again", "path", p.path)
 }

@@ -70,7 +70,7 @@ type library struct {
 var libraries = []library{
 	{"github.com/panjf2000/gnet/v2", []string{"proxy"}, false},
 	{"github.com/apache/thrift", []string{"protocol/thrift", "protocol/osp", "protocol/codectest", "protocol/osp/osppeer", "client", "cmd/…", "scripts/…"}, true},
-	{"github.com/go-zookeeper/zk", []string{"registry/zookeeper", "scripts/…"}, false},
+	{"github.com/go-zookeeper/zk", []string{"registry/zookeeper", "scripts/…"}, true},
 	{"k8s.io/client-go", []string{"registry/kubernetes"}, false},
 }
 

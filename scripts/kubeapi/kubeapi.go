@@ -108,13 +108,7 @@ func (a *API) start() error {
 	a.client = &http.Client{
 		Timeout: 10 * time.Second, Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool}, MaxIdleConnsPerHost: 16},
 	}
-	peer := "http://127.0.0.1:" + strconv.Itoa(a.ports[1])
-	if err := a.run(etcd, "--data-dir", a.path("etcd"), "--listen-client-urls", a.etcdURL(), "--advertise-client-urls", a.etcdURL(),
-		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer, "--unsafe-no-fsync",
-		"--log-level", "warn"); err != nil {
-		return err
-	}
-	if err := a.StartServer(); err != nil {
+	if err := errors.Join(a.startEtcd(), a.StartServer()); err != nil {
 		return err
 	}
 	if len(a.o.Controllers) == 0 {
@@ -124,6 +118,13 @@ func (a *API) start() error {
 		"--authorization-kubeconfig", a.Kubeconfig("admin"), "--controllers", strings.Join(a.o.Controllers, ","), "--leader-elect=false",
 		"--bind-address", "127.0.0.1", "--secure-port", strconv.Itoa(a.ports[3]), "--cert-dir", a.path("pki"), "--kube-api-qps", "500", "--kube-api-burst", "1000",
 		"--concurrent-service-endpoint-syncs", "10")
+}
+
+func (a *API) startEtcd() error {
+	peer := "http://127.0.0.1:" + strconv.Itoa(a.ports[1])
+	return a.run(etcd, "--data-dir", a.path("etcd"), "--listen-client-urls", a.etcdURL(), "--advertise-client-urls", a.etcdURL(),
+		"--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster", "default="+peer, "--unsafe-no-fsync",
+		"--log-level", "warn")
 }
 
 func (a *API) etcdURL() string { return "http://127.0.0.1:" + strconv.Itoa(a.ports[0]) }
@@ -155,6 +156,22 @@ func (a *API) StopServer() { a.kill(apiserver) }
 func (a *API) Restart() error {
 	a.StopServer()
 	return a.StartServer()
+}
+
+// Backup copies what etcd holds, for Restore. kube-apiserver and etcd are away meanwhile.
+func (a *API) Backup() error {
+	a.StopServer()
+	a.end(etcd)
+	err := errors.Join(os.RemoveAll(a.path("backup")), os.CopyFS(a.path("backup"), os.DirFS(a.path("etcd"))))
+	return errors.Join(err, a.startEtcd(), a.StartServer())
+}
+
+// Restore sets the API back to what it was at Backup, resource versions included.
+func (a *API) Restore() error {
+	a.StopServer()
+	a.kill(etcd)
+	err := errors.Join(os.RemoveAll(a.path("etcd")), os.CopyFS(a.path("etcd"), os.DirFS(a.path("backup"))), os.Chmod(a.path("etcd"), 0o700))
+	return errors.Join(err, a.startEtcd(), a.StartServer())
 }
 
 // run starts a program, with its output in a file of its name.
@@ -249,6 +266,16 @@ func (a *API) PID() int {
 	return 0
 }
 
+// end lets a program end by itself, so that everything it has is written.
+func (a *API) end(name string) {
+	if p := a.procs[name]; p != nil {
+		_ = p.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = p.Wait()                          // ended by a signal: an error
+		delete(a.procs, name)
+	}
+}
+
+// kill ends a program at once.
 func (a *API) kill(name string) {
 	if p := a.procs[name]; p != nil {
 		_ = p.Process.Kill() // it may have ended by itself

@@ -14,6 +14,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/proxy"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/registry/file"
+	"github.com/bellhop-mesh/bellhop/registry/kubernetes"
 	"github.com/bellhop-mesh/bellhop/registry/zookeeper"
 )
 
@@ -23,7 +24,8 @@ type Sources struct {
 	Manager    *registry.Manager
 	File       *file.Source
 	Ensembles  []Ensemble
-	Rules      Rules // nil: no place of rules is configured
+	Kubernetes *Kubernetes // nil: no cluster is used
+	Rules      Rules       // nil: no place of rules is configured
 	Ready      *daemonset.Readiness
 	Log        *slog.Logger
 	Config     map[string]any // in force, without secrets
@@ -41,6 +43,13 @@ type Ensemble struct {
 	Stats   func() zookeeper.Stats // safe for concurrent use
 
 	Registrar func() zookeeper.RegistrarStats // safe for concurrent use; nil: nothing is registered there
+}
+
+// Kubernetes is the cluster that services, or the pods of this node, come from. What is not used is nil. Safe for
+// concurrent use.
+type Kubernetes struct {
+	Services func() kubernetes.Stats
+	Pods     func() kubernetes.PodsStats
 }
 
 // Process is who answers.

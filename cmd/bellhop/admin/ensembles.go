@@ -63,5 +63,8 @@ func (s *Server) registryProblem() string {
 			}
 		}
 	}
+	if p := s.kubernetesProblem(); p != "" {
+		all = append(all, p)
+	}
 	return strings.Join(all, "; ")
 }

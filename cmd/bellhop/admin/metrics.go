@@ -45,6 +45,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.endpoints(ctx, e)
 	c.registry(e)
 	c.ensembles(e)
+	c.kubernetes(e)
 	c.rules(e)
 	c.process(e)
 }

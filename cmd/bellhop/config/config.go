@@ -88,7 +88,7 @@ func (t ClientTLS) Set() bool { return t != ClientTLS{} }
 // Registry says where services are known from.
 type Registry struct {
 	Path          string        `yaml:"path" help:"a YAML file or a folder of them, watched; default /etc/bellhop/services.d where it exists, else services.d in the run directory's private, which is made"`
-	Wait          time.Duration `yaml:"wait" min:"0s" max:"10m" help:"how long the start waits for the registry's first answer, before it goes on with what was known at the last run"`
+	Wait          time.Duration `yaml:"wait" min:"0s" max:"10m" help:"how long the start waits for the first answer of every registry, before it goes on with what was known at the last run; at most 500ms when that is something and a registry is over the network"`
 	Poll          time.Duration `yaml:"poll" min:"10ms" max:"1h" help:"how often files are looked at where inotify is not to be had; every tenth of that where it is"`
 	Coalesce      time.Duration `yaml:"coalesce" min:"1ms" max:"1m" help:"the shortest time between two routing tables"`
 	HoldRemoved   time.Duration `yaml:"hold_removed" min:"0s" max:"24h" help:"how long endpoints of a mass removal, or the last of a service, are kept at most; those that fail probes go before; an edit of a file is the operator's will and takes effect at once; 0s: not at all"`
@@ -97,7 +97,8 @@ type Registry struct {
 	MaxServices   int           `yaml:"max_services" min:"1" max:"1000000" help:"an update with more services is rejected"`
 	MaxEndpoints  int           `yaml:"max_endpoints" min:"1" max:"1000000" help:"an update with more endpoints is rejected"`
 	LastKnownGood string        `yaml:"last_known_good" help:"the file that keeps what was known over a restart; default registry.json in the run directory's private; off: none"`
-	Order         []Text        `yaml:"order" help:"the registries by name (file, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed"`
+	Order         []Text        `yaml:"order" help:"the registries by name (file, kubernetes, names of ensembles), the one whose word counts most first; those left out come after: files, then ensembles as listed, then kubernetes"`
+	Kubernetes    Kubernetes    `yaml:"kubernetes"`
 	ZooKeeper     []ZooKeeper   `yaml:"zookeeper" list:"ensembles" help:"ensembles to look for services in, besides the files"`
 }
 
@@ -214,6 +215,8 @@ const (
 	etcServices = "/etc/bellhop/services.d"
 	// RunDirEnv names the run directory for every command.
 	RunDirEnv = "BELLHOP_RUN_DIR"
+	// NodeEnv in registry.kubernetes.node stands for what the environment says: the downward API's spec.nodeName.
+	NodeEnv = "$NODE"
 	// Off turns a path or a listener off.
 	Off = "off"
 )
@@ -237,6 +240,10 @@ func Default(r Role) *Config {
 		Registry: Registry{
 			Wait: 2 * time.Second, Poll: time.Second, Coalesce: 100 * time.Millisecond, HoldRemoved: 10 * time.Minute,
 			MassShare: 0.3, MassMin: 2, MaxServices: 100_000, MaxEndpoints: 100_000,
+			Kubernetes: Kubernetes{
+				Selector: "bellhop.dev/enabled=true", QPS: 20, Burst: 50,
+				MaxServices: 10_000, MaxEndpoints: 100_000, MaxPerService: 20_000, MaxPods: 2_000,
+			},
 		},
 		Defaults: ServiceDefaults{MaxConns: 256, MaxPending: 1024, Depth: 8},
 		Limits: Limits{
@@ -291,6 +298,9 @@ func (c *Config) Resolve() error {
 	or(&c.Remote.Register, c.Registry.Path)
 	if c.Host == "" {
 		c.Host, _ = os.Hostname() // without one, no endpoint is on the same host
+	}
+	if c.Registry.Kubernetes.Node == NodeEnv {
+		c.Registry.Kubernetes.Node = os.Getenv("NODE")
 	}
 	c.resolveRegistries()
 	for i := range c.Listeners {

@@ -36,6 +36,26 @@ type ZooKeeper struct {
 	TLS         ClientTLS     `yaml:"tls"`
 }
 
+// Kubernetes is a cluster.
+type Kubernetes struct {
+	Services      bool    `yaml:"services" help:"look for services in the cluster: those whose labels selector takes"`
+	Node          string  `yaml:"node" help:"this node's name in the cluster: callers are then known by their pods; $NODE is what the environment says; off, or nothing: they are known by their cgroups alone"`
+	Kubeconfig    string  `yaml:"kubeconfig" help:"a kubeconfig file; default: as a pod, with its ServiceAccount"`
+	Context       string  `yaml:"context" help:"the kubeconfig's context; default its current one"`
+	Namespaces    []Text  `yaml:"namespaces" help:"namespaces whose services count; none: all"`
+	Selector      string  `yaml:"selector" help:"the label selector of Services"`
+	Family        string  `yaml:"family" oneof:"IPv4,IPv6" help:"IPv4 or IPv6: preferred for pods that have both; default each Service's primary one"`
+	QPS           float64 `yaml:"qps" min:"0.1" max:"10000" help:"requests a second to the API server"`
+	Burst         int     `yaml:"burst" min:"1" max:"10000" help:"... at once"`
+	MaxServices   int     `yaml:"max_services" min:"1" max:"1000000" help:"Services read"`
+	MaxEndpoints  int     `yaml:"max_endpoints" min:"1" max:"1000000" help:"... their endpoints"`
+	MaxPerService int     `yaml:"max_per_service" min:"1" max:"1000000" help:"endpoints of one service"`
+	MaxPods       int     `yaml:"max_pods" min:"1" max:"1000000" help:"pods of this node"`
+}
+
+// Pods reports whether callers are to be known by their pods.
+func (k Kubernetes) Pods() bool { return k.Node != "" && k.Node != Off }
+
 // Registration is one service of this host that can't register itself: the proxy does it, while the service is healthy.
 type Registration struct {
 	Service  string        `yaml:"service" check:"zkservice" help:"the service's name"`
@@ -61,7 +81,7 @@ func checkWord(s string) error {
 	if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool {
 		return (r < 'a' || r > 'z') && (r < 'A' || r > 'Z') && (r < '0' || r > '9') && r != '-' && r != '_' && r != '.'
 	}) || strings.Trim(s, ".") == "" {
-		return errors.New("write at most 64 letters, digits and - _ .")
+		return errors.New("write at most 64 of letters, digits, dots, - and _")
 	}
 	return nil
 }
@@ -99,7 +119,7 @@ func checkLabel(s string) error {
 
 // registries judges the list of ensembles, and what names one of them.
 func (d *decoder) registries(c *Config) {
-	names := map[string]bool{FileRegistry: true}
+	names := map[string]bool{FileRegistry: true, KubernetesRegistry: c.Registry.Kubernetes.Services}
 	for i := range c.Registry.ZooKeeper {
 		z, path := &c.Registry.ZooKeeper[i], fmt.Sprintf("registry.zookeeper[%d]", i)
 		if z.Servers == "" {
@@ -114,7 +134,7 @@ func (d *decoder) registries(c *Config) {
 		if (z.TLS.Cert == "") != (z.TLS.Key == "") {
 			d.at(path+".tls", path, "has one of cert and key; write both")
 		}
-		if name := z.Label(); names[name] {
+		if name := z.Label(); names[name] || name == KubernetesRegistry {
 			d.at(path+".name", path, "is %q, as another registry is called; write another name", name)
 		}
 		names[z.Label()] = true
@@ -152,8 +172,11 @@ func (d *decoder) registration(c *Config, r *Registration, path string) {
 	}
 }
 
-// FileRegistry is the name of the registry of files in registry.order.
-const FileRegistry = "file"
+// The names of registries that are no ensembles, in registry.order.
+const (
+	FileRegistry       = "file"
+	KubernetesRegistry = "kubernetes"
+)
 
 // Label is what the ensemble is called.
 func (z *ZooKeeper) Label() string {
@@ -199,7 +222,7 @@ func (c *Config) resolveRegistries() {
 }
 
 // RegistryOrder are the names of the registries, the one whose word counts most first: those of registry.order, then the
-// others in the order files, ensembles, as they are listed.
+// others in the order files, ensembles as they are listed, Kubernetes.
 func (c *Config) RegistryOrder() []string {
 	out := slices.Clone(c.Registry.Order)
 	add := func(name string) {
@@ -210,6 +233,9 @@ func (c *Config) RegistryOrder() []string {
 	add(FileRegistry)
 	for i := range c.Registry.ZooKeeper {
 		add(c.Registry.ZooKeeper[i].Label())
+	}
+	if c.Registry.Kubernetes.Services {
+		add(KubernetesRegistry)
 	}
 	return out
 }

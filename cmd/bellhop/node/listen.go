@@ -207,7 +207,7 @@ func (n *node) newIdentifier() *identity.Identifier {
 			}
 		}
 	})
-	id := &identity.Identifier{Local: local}
+	id := &identity.Identifier{Local: local, Pods: n.cluster.resolver()}
 	for _, s := range n.Config.AllowCIDRs {
 		id.Allow = append(id.Allow, netip.MustParsePrefix(s)) // judged when it was read
 	}

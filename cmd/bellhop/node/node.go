@@ -81,6 +81,7 @@ type node struct {
 	beacon   *daemonset.Beacon
 
 	ensembles []*ensemble
+	cluster   kubernetesCluster
 	sources   []registry.Source // all of them, the one whose word counts most first
 	lookups   *lookups
 
@@ -126,7 +127,7 @@ func (n *node) start(ctx context.Context) error {
 		}
 	}
 	debug.FreeOSMemory() // the start needed more than the running will
-	n.Log.Info("serving", "role", n.Role, "instance", n.instance, "run_dir", n.dir.Path(), "registry", n.Config.Registry.Path,
+	n.Log.Info("serving", "role", n.Role, "instance", n.instance, "run_dir", n.dir.Path(), "registry", n.describeRegistries(),
 		"listeners", describe(n.places), "admin", n.Config.Admin.Listen, "took", time.Since(n.born).Round(time.Millisecond))
 	return nil
 }
@@ -216,9 +217,9 @@ func (n *node) startAdmin(context.Context) error {
 		MaxSources: n.Config.Limits.MaxSources, Config: n.Config.Map(n.Role), Bounds: bounds(n.Config),
 		Process: admin.Process{
 			Role: string(n.Role), Version: n.Version, Instance: n.instance, PID: os.Getpid(), Started: n.born,
-			RunDir: n.dir.Path(), Registry: n.Config.Registry.Path, Host: n.Config.Host, Zone: n.Config.Zone,
+			RunDir: n.dir.Path(), Registry: n.describeRegistries(), Host: n.Config.Host, Zone: n.Config.Zone,
 		},
-		Ensembles: n.ensembleStatus(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
+		Ensembles: n.ensembleStatus(), Kubernetes: n.cluster.status(), Listeners: listenerStatus(n.places), State: func() string { return string(n.beacon.State()) },
 	}
 	if n.rules != nil {
 		src.Rules = n.rules

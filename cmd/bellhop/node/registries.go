@@ -49,6 +49,12 @@ func (n *node) openRegistry(context.Context) error {
 		n.lookups.sources = append(n.lookups.sources, e.source)
 		sources[e.cfg.Name] = e.source
 	}
+	if err := n.openKubernetes(); err != nil {
+		return &ConfigError{fmt.Errorf("registry.kubernetes: %w", err)}
+	}
+	if n.cluster.source != nil {
+		sources[config.KubernetesRegistry] = n.cluster.source
+	}
 	for _, name := range n.Config.RegistryOrder() {
 		n.sources = append(n.sources, sources[name])
 	}
@@ -182,14 +188,14 @@ func readDigest(path string) (string, error) {
 // last run is better than no proxy.
 func (n *node) awaitRegistry(ctx context.Context) error {
 	wait := n.Config.Registry.Wait
-	if len(n.manager.Snapshot().Services) > 0 && len(n.ensembles) > 0 {
+	if len(n.manager.Snapshot().Services) > 0 && len(n.sources) > 1 { // more than files
 		wait = min(wait, knownWait)
 	}
 	n.waited = time.Now().Add(wait)
 	deadline := time.After(wait)
 	look := time.NewTicker(10 * time.Millisecond)
 	defer look.Stop()
-	for late := false; n.manager.Stats().Sources < len(n.sources); {
+	for late := false; n.manager.Stats().Sources < len(n.sources) || n.cluster.late(); {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -221,6 +227,9 @@ func (n *node) registryProblem() error {
 		if why := e.client.Problem(); why != "" {
 			errs = append(errs, fmt.Errorf("%s: %s", e.cfg.Name, why))
 		}
+	}
+	if err := n.cluster.problem(); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) == 0 || spoke+len(errs) < len(n.sources) {
 		return nil
@@ -311,6 +320,19 @@ func (n *node) tellUsed(ctx context.Context) {
 			e.source.Used(names...)
 		}
 	}
+}
+
+// describeRegistries names them for people, the one whose word counts most first.
+func (n *node) describeRegistries() string {
+	names := n.Config.RegistryOrder()
+	for i, name := range names {
+		if name == config.FileRegistry {
+			names[i] = n.Config.Registry.Path
+		} else if e := n.ensemble(name); e != nil {
+			names[i] = name + " (" + e.cfg.Servers + ")"
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // ensembleStatus is what the admin side tells of the ensembles.

@@ -26,7 +26,7 @@ func (n *node) documentSource() (registry.DocumentSource, error) {
 	case r.ZooKeeper != "":
 		return zookeeper.NewDocument(n.ensemble(r.Ensemble).client, r.ZooKeeper, n.Log), nil
 	case r.ConfigMap != "":
-		return nil, errors.New("rules.configmap: not yet wired; use rules.path")
+		return n.rulesDocument()
 	default:
 		return file.NewDocument(r.Path, n.Log, file.WithPoll(n.Config.Registry.Poll)), nil
 	}
