@@ -83,6 +83,8 @@ func main() {
 			run(ctx, e, *outage, table)
 		}
 	}
+	load, _ := os.ReadFile("/proc/loadavg") // others on the machine are in every figure of time
+	table.Note("the machine", prove.Machine()+"; load at the end "+strings.TrimSpace(string(load)))
 	finish := table.Finish
 	if *asJSON {
 		finish = table.FinishJSON

@@ -54,6 +54,17 @@ func (t *tree) put(p string) error {
 	})
 }
 
+// write creates a node with its parents, if need be, and replaces what it says.
+func (t *tree) write(p, data string) error {
+	if err := t.put(p); err != nil {
+		return err
+	}
+	return insist(func() error {
+		_, err := t.conn.Set(p, []byte(data), -1)
+		return err
+	})
+}
+
 // apply creates and removes nodes, in transactions of at most batch changes.
 func (t *tree) apply(ops []any) error {
 	for some := range slices.Chunk(ops, batch) {
