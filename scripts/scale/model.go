@@ -142,13 +142,13 @@ func (w world) loseLeader() (back, looked float64) {
 	return w.move(share(w.hosts, w.servers-1), w.m.Leader.SessionsMs/1000)
 }
 
-// move lets n sessions come to one server within Reconnect, and audit within as long again.
+// move lets n sessions come to one server within Reconnect, and audit their services after Grace.
 func (w world) move(n int, after float64) (back, looked float64) {
 	each := w.m.Loss.Micros / 1e6 * float64(w.p.PerHost) / float64(w.m.Loss.WatchesOf)
 	moved := serve(spread(n, w.p.Reconnect, each), w.p.Cores)
-	audits := spread(n, w.p.Reconnect, float64(w.p.PerHost)*w.m.Exists.Micros/1e6)
+	audits := spread(n, w.p.Grace/2, float64(w.p.PerHost)*w.m.Exists.Micros/1e6)
 	for i := range audits {
-		audits[i].at += moved[i]
+		audits[i].at += moved[i] + w.p.Grace/2
 	}
 	return after + last(moved), after + last(serve(audits, w.p.Cores))
 }
@@ -174,52 +174,64 @@ func last(list []float64) float64 {
 type use struct {
 	name  string
 	limit string
-	by    float64
+	of    func(w world) float64
 	// observers tells that more servers help; otherwise only sharding does.
 	observers bool
 }
 
-func (w world) uses() []use {
-	b := w.p.Bounds
-	_, looked := w.loseFollower()
-	_, led := w.loseLeader()
-	reads, bytes, writes := w.powerLoss()
-	steady := (w.steadyBytes() + w.rolloutBytes()) / float64(w.servers)
+const powerWrites = "power loss, writes"
+
+// uses are all bounds of a plan.
+func uses(m measured, p plan) []use {
+	b := p.Bounds
 	return []use{
-		{"sessions of a server", count(b.Sessions), float64(w.sessions()) / b.Sessions, true},
-		{"heap of a server", size(b.Heap), w.heap() / b.Heap, true},
-		{"CPU, steady with a rollout", percent(b.Share), w.cpu() / b.Share, true},
-		{"bytes of a server, steady with a rollout", size(b.Bytes) + "/s", steady / b.Bytes, true},
-		{"fan-out of a change", seconds(b.FanOut), w.fanOut() / b.FanOut, true},
-		{"loss of a server", seconds(b.Loss), looked / b.Loss, true},
-		{"loss of the leader", seconds(b.Loss), led / b.Loss, true},
-		{"power loss, reads", seconds(b.PowerLoss), max(reads, bytes) / b.PowerLoss, true},
-		{"power loss, writes", seconds(b.PowerLoss), writes / b.PowerLoss, false},
-		{"writes, steady with a rollout", count(b.Writes*w.m.Write.PerSecond) + "/s", w.writes() / (b.Writes * w.m.Write.PerSecond), false},
+		{"sessions of a server", count(b.Sessions), func(w world) float64 { return float64(w.sessions()) / b.Sessions }, true},
+		{"heap of a server", size(b.Heap), func(w world) float64 { return w.heap() / b.Heap }, true},
+		{"CPU, steady with a rollout", percent(b.Share), func(w world) float64 { return w.cpu() / b.Share }, true},
+		{"bytes of a server, steady with a rollout", size(b.Bytes) + "/s", func(w world) float64 {
+			return (w.steadyBytes() + w.rolloutBytes()) / float64(w.servers) / b.Bytes
+		}, true},
+		{"fan-out of a change", seconds(b.FanOut), func(w world) float64 { return w.fanOut() / b.FanOut }, true},
+		{"loss of a server", seconds(b.Loss), func(w world) float64 { _, looked := w.loseFollower(); return looked / b.Loss }, true},
+		{"loss of the leader", seconds(b.Loss), func(w world) float64 { _, looked := w.loseLeader(); return looked / b.Loss }, true},
+		{"power loss, reads", seconds(b.PowerLoss), func(w world) float64 {
+			reads, bytes, _ := w.powerLoss()
+			return max(reads, bytes) / b.PowerLoss
+		}, true},
+		{powerWrites, seconds(b.PowerLoss), func(w world) float64 { _, _, writes := w.powerLoss(); return writes / b.PowerLoss }, false},
+		{"writes, steady with a rollout", count(b.Writes*m.Write.PerSecond) + "/s", func(w world) float64 {
+			return w.writes() / (b.Writes * m.Write.PerSecond)
+		}, false},
 	}
 }
 
-// first is the bound that is taken most.
-func first(list []use) (most use) {
+// first is the bound that is taken most, and how much of it.
+func first(w world, list []use) (most use, taken float64) {
 	for _, u := range list {
-		if u.by > most.by {
-			most = u
+		if by := u.of(w); by > taken {
+			most, taken = u, by
 		}
 	}
-	return most
+	return most, taken
 }
 
-// reached is the number of hosts at which bound i of uses is all taken, by halving; 0 when that is beyond most.
-func reached(m measured, p plan, servers, i int) int {
-	const sample, most = 10_000, 1_000_000
-	drawn := popularity(p, sample)
-	taken := func(hosts int) float64 {
-		users := make([]int, len(drawn))
-		for s, n := range drawn {
-			users[s] = int(math.Round(float64(n) * float64(hosts) / sample))
+// sample is a draw of 10,000 hosts, from which others are scaled where an exact draw would tell no more.
+func sample(p plan) func(hosts int) []int {
+	const drawn = 10_000
+	users := popularity(p, drawn)
+	return func(hosts int) []int {
+		out := make([]int, len(users))
+		for s, n := range users {
+			out[s] = int(math.Round(float64(n) * float64(hosts) / drawn))
 		}
-		return with(m, p, hosts, servers, users).uses()[i].by
+		return out
 	}
+}
+
+// reached is the number of hosts at which a bound is all taken, by halving; 0 when that is beyond a million.
+func reached(m measured, p plan, servers int, u use, users func(hosts int) []int) int {
+	const most = 1_000_000
+	taken := func(hosts int) float64 { return u.of(with(m, p, hosts, servers, users(hosts))) }
 	if taken(most) < 1 {
 		return 0
 	}
@@ -237,14 +249,14 @@ func reached(m measured, p plan, servers, i int) int {
 // needed is the least number of servers with which every bound that servers help with is kept; 0: not with 63.
 func needed(m measured, p plan, hosts int) int {
 	users := popularity(p, hosts)
-	for n := p.Servers; n < 64; n++ {
-		var list []use
-		for _, u := range with(m, p, hosts, n, users).uses() {
-			if u.observers {
-				list = append(list, u)
-			}
+	var list []use
+	for _, u := range uses(m, p) {
+		if u.observers {
+			list = append(list, u)
 		}
-		if first(list).by <= 1 {
+	}
+	for n := p.Servers; n < 64; n++ {
+		if _, taken := first(with(m, p, hosts, n, users), list); taken <= 1 {
 			return n
 		}
 	}

@@ -10,10 +10,10 @@ type plan struct {
 	Session      float64 // seconds
 	Audit        float64 // seconds; less a random part of up to a half
 	Reconnect    float64 // seconds; the longest random pause
+	Grace        float64 // seconds; the pause before the audit after a reconnect, less a random part of up to a half
 	RollingHour  float64 // seconds in which all proxies are restarted one after the other
 	RolloutEvery float64 // seconds between two instances of a rollout: one withdrawn, one registered
 	RoundTrip    float64 // seconds
-	Election     float64 // seconds from the loss of a leader to the first session
 
 	Servers int // voters
 	Cores   int // of a server, each as fast as one here
@@ -35,7 +35,7 @@ type bounds struct {
 var thePlan = plan{
 	Hosts:    []int{100, 1000, 3000, 10_000, 30_000},
 	Services: 2000, PerHost: 50, Instances: 10,
-	Changes: 2, Session: 30, Audit: 25, Reconnect: 1, RollingHour: 3600, RolloutEvery: 1, RoundTrip: 0.0005,
+	Changes: 2, Session: 30, Audit: 25, Reconnect: 1, Grace: 1, RollingHour: 3600, RolloutEvery: 1, RoundTrip: 0.0005,
 	Servers: 3, Cores: 4,
 	Bounds: bounds{
 		Sessions: 20_000, Heap: 4 << 30, Share: 0.5, Bytes: 62.5e6, Writes: 0.5, FanOut: 2, Loss: 10, PowerLoss: 60,

@@ -13,6 +13,8 @@ func tables(m measured, p plan) string {
 	holdTables(&b, m, p)
 	recoverTable(&b, m, p)
 	boundTables(&b, m, p)
+	settingTables(&b, m, p)
+	modelTable(&b, m)
 	b.WriteString("\nAPI servers of Kubernetes, " + strconv.Itoa(apiServers) + " of them; an EndpointSlice of " + strconv.Itoa(p.Instances) +
 		" pods has " + strconv.Itoa(sliceBytes(p.Instances)) + " bytes (computed):\n\n")
 	table(&b, []string{"hosts", "watches of one", "bytes of one, steady", "… with a rollout", "all hosts list anew: bytes of one", "… at 1 Gbit/s"}, func(row func(...string)) {
@@ -115,42 +117,6 @@ func recoverTable(b *strings.Builder, m measured, p plan) {
 			row(count(float64(n)), seconds(back), seconds(looked), seconds(led), seconds(ledLooked), seconds(reads), seconds(bytes), seconds(writes))
 		}
 	})
-}
-
-func boundTables(b *strings.Builder, m measured, p plan) {
-	b.WriteString("\nWhich bound is first:\n\n")
-	table(b, []string{"hosts", "first bound", "taken of it", "observers needed", "writes at the power loss, of their bound"}, func(row func(...string)) {
-		for _, n := range p.Hosts {
-			list := at(m, p, n, p.Servers).uses()
-			most, all := first(list), "not with 60"
-			if k := needed(m, p, n); k > 0 {
-				all = strconv.Itoa(k - p.Servers)
-			}
-			row(count(float64(n)), most.name, percent(most.by), all, percent(list[8].by))
-		}
-	})
-	b.WriteString("\nHosts at which a bound is reached:\n\n")
-	table(b, []string{"bound", "limit", fmt.Sprintf("%d voters", p.Servers), "and 3 observers", "and 6", "what helps"}, func(row func(...string)) {
-		for i, u := range at(m, p, 100, p.Servers).uses() {
-			helps := "sharding"
-			if u.observers {
-				helps = "observers"
-			}
-			row(u.name, u.limit, hostsAt(m, p, 0, i), hostsAt(m, p, 3, i), hostsAt(m, p, 6, i), helps)
-		}
-	})
-}
-
-func hostsAt(m measured, p plan, observers, i int) string {
-	n := reached(m, p, p.Servers+observers, i)
-	if n == 0 {
-		return "over 1,000,000"
-	}
-	for unit := 10; ; unit *= 10 { // two digits: more would be a lie
-		if n < 10*unit {
-			return count(float64(n / (unit / 10) * (unit / 10)))
-		}
-	}
 }
 
 func floats(list []int) []float64 {
