@@ -67,6 +67,9 @@ func (w world) perStart() float64 {
 	return w.m.Wire.Session.sum() + lists*w.m.Wire.List10.sum() + lists*float64(w.p.Instances)*w.m.Wire.Read.sum()
 }
 
+// startRequests are the listings and reads of a proxy that begins with nothing.
+func (w world) startRequests() float64 { return float64(w.p.PerHost * (1 + w.p.Instances)) }
+
 // startWork is the CPU time of a proxy that begins with nothing, in seconds, its server's alone.
 func (w world) startWork() float64 {
 	lists := float64(w.p.PerHost)

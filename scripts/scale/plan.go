@@ -38,7 +38,7 @@ var thePlan = plan{
 	Changes: 2, Session: 30, Audit: 25, Reconnect: 1, Grace: 1, RollingHour: 3600, RolloutEvery: 1, RoundTrip: 0.0005,
 	Servers: 3, Cores: 4,
 	Bounds: bounds{
-		Sessions: 20_000, Heap: 4 << 30, Share: 0.5, Bytes: 62.5e6, Writes: 0.5, FanOut: 2, Loss: 10, PowerLoss: 60,
+		Sessions: 20_000, Heap: 4e9, Share: 0.5, Bytes: 62.5e6, Writes: 0.5, FanOut: 2, Loss: 10, PowerLoss: 60,
 	},
 }
 

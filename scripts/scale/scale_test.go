@@ -55,6 +55,7 @@ func TestArithmetic(t *testing.T) {
 	near(t, "hosts that hear of changes", w.told(), 600) // 4 changes, at 150 hosts in the middle
 	near(t, "bytes of a change", w.perChange(), 100+400+100)
 	near(t, "bytes of a start", w.perStart(), 100+10*400+50*200)
+	near(t, "requests of a start", w.startRequests(), 60)
 	near(t, "restarts", w.restarted(), 3)
 	near(t, "bytes", w.steadyBytes(), 100*150+30*30+600*600+3*14_100)
 	near(t, "bytes of a rollout", w.rolloutBytes(), 2*300*600)

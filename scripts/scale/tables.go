@@ -16,7 +16,7 @@ func tables(m measured, p plan) string {
 	settingTables(&b, m, p)
 	modelTable(&b, m)
 	b.WriteString("\nAPI servers of Kubernetes, " + strconv.Itoa(apiServers) + " of them; an EndpointSlice of " + strconv.Itoa(p.Instances) +
-		" pods has " + strconv.Itoa(sliceBytes(p.Instances)) + " bytes (computed):\n\n")
+		" pods has " + count(float64(sliceBytes(p.Instances))) + " bytes (computed):\n\n")
 	table(&b, []string{"hosts", "watches of one", "bytes of one, steady", "… with a rollout", "all hosts list anew: bytes of one", "… at 1 Gbit/s"}, func(row func(...string)) {
 		for _, n := range p.Hosts {
 			row(clusterRow(p, n)...)
@@ -95,10 +95,10 @@ func holdTables(b *strings.Builder, m measured, p plan) {
 		}
 	})
 	b.WriteString("\n")
-	table(b, []string{"hosts", "audits/s", "pings/s", "writes/s", "bytes/s steady", "+ a rollout", "CPU of a server", "fan-out, last host"}, func(row func(...string)) {
+	table(b, []string{"hosts", "audits/s", "pings/s", "requests/s of a rolling restart", "writes/s", "bytes/s steady", "+ a rollout", "CPU of a server", "fan-out, last host"}, func(row func(...string)) {
 		for _, n := range p.Hosts {
 			w := at(m, p, n, p.Servers)
-			row(count(float64(n)), count(w.audits()), count(w.pings()), number(w.writes()), size(w.steadyBytes()), size(w.rolloutBytes()), percent(w.cpu()), seconds(w.fanOut()))
+			row(count(float64(n)), count(w.audits()), count(w.pings()), count(w.restarted()*w.startRequests()), number(w.writes()), size(w.steadyBytes()), size(w.rolloutBytes()), percent(w.cpu()), seconds(w.fanOut()))
 		}
 	})
 }
