@@ -105,11 +105,25 @@ func (h *host) settled() both {
 
 func (b both) less(o both) both      { return both{b.Up - o.Up, b.Down - o.Down} }
 func (b both) over(n float64) both   { return both{b.Up / n, b.Down / n} }
-func (h *host) close()               { h.conn.Close() }
-func closeAll(fleet []*host)         { each(len(fleet), func(i int) error { fleet[i].close(); return nil }) }
 func service(i int) string           { return fmt.Sprintf("/bellhop/services/com.example.shop.Service%04d", i) }
-func instance(i int) string          { return fmt.Sprintf("10.%d.%d.%d:9090", 10+i%90, 100+i/90%100, 100+i%97) }
 func millis(d time.Duration) float64 { return float64(d.Microseconds()) / 1000 }
+
+func instance(i int) string {
+	return fmt.Sprintf("10.%d.%d.%d:9090", 10+i%90, 100+i/90%100, 100+i%97)
+}
+
+func (h *host) close() { h.conn.Close() }
+
+func closeAll(fleet []*host) {
+	_ = each(len(fleet), func(i int) error { // none fails
+		if fleet[i] != nil {
+			fleet[i].close()
+		}
+		return nil
+	})
+}
+
+// fleetOf begins n sessions. After an error those that were begun are closed.
 func fleetOf(servers []string, n int, back func(time.Time)) ([]*host, error) {
 	fleet := make([]*host, n)
 	err := each(n, func(i int) error {
@@ -117,7 +131,11 @@ func fleetOf(servers []string, n int, back func(time.Time)) ([]*host, error) {
 		fleet[i] = h
 		return err
 	})
-	return fleet, err
+	if err != nil {
+		closeAll(fleet)
+		return nil, err
+	}
+	return fleet, nil
 }
 
 // each calls f for 0…n-1, 64 at a time; the first error ends it.

@@ -54,8 +54,15 @@ func measure(file string) error {
 		name string
 		f    func() error
 	}{
-		{"tree", b.tree}, {"wire", b.wire}, {"requests", b.requests}, {"paced", b.paced}, {"pings", b.pings}, {"writes", b.writes}, {"memory", b.memory},
-		{"fan-out", b.fanOut}, {"losses", b.losses},
+		{"tree", b.tree},
+		{"wire", b.wire},
+		{"requests", b.requests},
+		{"paced", b.paced},
+		{"pings", b.pings},
+		{"writes", b.writes},
+		{"memory", b.memory},
+		{"fan-out", b.fanOut},
+		{"losses", b.losses},
 	} {
 		began := time.Now()
 		if err := step.f(); err != nil {
