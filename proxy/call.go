@@ -287,6 +287,7 @@ func (w *worker) keptMessage(c *call) (*protocol.Message, error) {
 	if err := c.keptCodec.Decode(c.kept, m, &w.resend); err != nil {
 		return nil, err
 	}
+	c.handoffKeys(m)
 	m.Service = c.to.Service
 	m.Timeout = time.Duration(c.deadline - w.now)
 	if c.oneway {

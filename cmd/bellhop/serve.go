@@ -31,8 +31,8 @@ func newLocal() *cobra.Command {
 		Long: `Run the proxy of this host.
 
 Works without any configuration: services come from /etc/bellhop/services.d, or from a folder in the run directory, both
-watched; a configuration adds ZooKeeper ensembles and Kubernetes (registry.zookeeper, registry.kubernetes). Guests find the proxy by RUN_DIR/pub/address. SIGTERM or SIGINT drains it: exit code 0 when every call was
-answered in time.`,
+watched; a configuration adds ZooKeeper ensembles and Kubernetes (registry.zookeeper, registry.kubernetes). Guests find the
+proxy by RUN_DIR/pub/address. SIGTERM or SIGINT drains it: exit code 0 when every call was answered in time.`,
 		Example: `  bellhop local
   bellhop local -c /etc/bellhop/local.yaml
   bellhop local --run-dir /tmp/bellhop --registry ./services.yaml --log-level debug`,
