@@ -19,7 +19,7 @@ run = if [ -f scripts/$(1).sh ]; then exec bash scripts/$(1).sh; \
 .PHONY: help
 help: ## list every target
 	@awk -F':.*## ' '/^[a-z][a-z-]*:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
-	@echo; echo '  FUZZTIME=10s (per decoder), RACE=packages, BENCH=pattern, VERSION=string, BENCHFLAGS=flags can be set.'
+	@echo; echo '  FUZZTIME=10s (per decoder), RACE=packages, BENCH=pattern, VERSION=string, BENCHFLAGS=flags, PROVEFLAGS=flags can be set.'
 
 .PHONY: setup
 setup: ## install what tests, demo, benchmarks and linting need (Debian; once)

@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"strings"
 	"time"
 
@@ -30,11 +28,11 @@ var (
 
 const ruledMax = time.Second // from an edit to its being in force
 
-// badPush writes rules that are wrong in many ways under load: those before stay in force, and right ones replace them.
+// badPush writes rules to their node that are wrong in many ways under load: those before stay in force, and right ones replace them.
 func badPush(ctx context.Context, s *stage, t *prove.Table) error {
-	place := filepath.Join(s.Dir, "rules.yaml")
-	s.config = fmt.Sprintf("rules: {path: %q}\n", place)
-	if err := push(place, goodRules[0]); err != nil {
+	const place = "/bellhop/rules"
+	s.config = "rules: {zookeeper: " + place + "}\n"
+	if err := s.tree.Write(place, goodRules[0]); err != nil {
 		return err
 	}
 	if err := s.ordinary(ctx); err != nil {
@@ -50,7 +48,7 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 	begun := time.Now()
 	n, err := s.Under(ctx, func() error {
 		for i, bad := range badRules {
-			if err := push(place, bad); err != nil {
+			if err := s.tree.Write(place, bad); err != nil {
 				return err
 			}
 			if err := s.Await(ctx, "rules that are refused", func(now prove.Metrics) bool {
@@ -67,7 +65,7 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 			}
 		}
 		pushed := time.Now()
-		if err := push(place, goodRules[1]); err != nil {
+		if err := s.tree.Write(place, goodRules[1]); err != nil {
 			return err
 		}
 		err := s.Await(ctx, "new rules", func(m prove.Metrics) bool { return m["bellhop_rules_wrong"] == 0 && inForce(m) != first })
@@ -80,14 +78,6 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 		callers.Seen(t, "… right ones after them are in force", took, ruledMax)
 	}
 	return err
-}
-
-// push replaces the document as a whole.
-func push(place, text string) error {
-	if err := os.WriteFile(place+".new", []byte(text), 0o600); err != nil {
-		return err
-	}
-	return os.Rename(place+".new", place)
 }
 
 // inForce is the digest of the rules in force; "" when there are none.

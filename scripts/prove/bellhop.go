@@ -8,20 +8,18 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 )
 
 // Bellhop is one proxy under proof, in a folder of its own.
 type Bellhop struct {
-	Role       string   // local or remote
-	Dir        string   // for its configuration, registry, run directory and log
-	Config     string   // YAML; admin.listen and registry.path are added
-	Registries string   // YAML, a flow mapping's entries: more keys of registry
-	Services   string   // YAML of the registry's file
-	Binary     string   // default bin/bellhop
-	Through    []string // a program that starts it in its own place, with its arguments: nsenter --net=…
+	Role       string // local or remote
+	Dir        string // for its configuration, registry, run directory and log
+	Config     string // YAML; admin.listen and registry.path are added
+	Registries string // YAML, a flow mapping's entries: more keys of registry
+	Services   string // YAML of the registry's file
+	Binary     string // default bin/bellhop
 	Process    *Process
 	Admin      *http.Client // any host name reaches it
 }
@@ -80,8 +78,7 @@ func (b *Bellhop) Start(ctx context.Context) error {
 	if f, err := b.Address(); err == nil {
 		before = f.Instance
 	}
-	argv := append(slices.Clone(b.Through), b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run"))
-	p, err := Start(b.Dir, "bellhop-"+b.Role, argv...)
+	p, err := Start(b.Dir, "bellhop-"+b.Role, b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run"))
 	if err != nil {
 		return err
 	}

@@ -9,20 +9,16 @@ import (
 	"sync/atomic"
 )
 
-// Relay stands between clients and a server, packet by packet: a network that can lose watch events without a word, and
-// that counts. Safe for concurrent use.
+// Relay stands between clients and a server, packet by packet: a network that can lose watch events without a word, let
+// nothing pass, or refuse. Safe for concurrent use.
 type Relay struct {
 	Swallow atomic.Bool // watch events are dropped
-	Deaf    atomic.Bool // requests to set watches again are dropped
 	Hole    atomic.Bool // nothing passes, and nobody is told of an end
 	Refuse  atomic.Bool // new connections are ended at once; Cut ends the others
 
 	target  func() string
 	listen  net.Listener
 	dropped atomic.Int64
-	events  atomic.Int64
-	up      atomic.Int64
-	down    atomic.Int64
 	all     sync.WaitGroup
 	mu      sync.Mutex // guards open
 	open    map[net.Conn]struct{}
@@ -45,12 +41,6 @@ func (r *Relay) Addr() string { return r.listen.Addr().String() }
 
 // Dropped counts packets that were dropped.
 func (r *Relay) Dropped() int64 { return r.dropped.Load() }
-
-// Events counts watch events that came from the server.
-func (r *Relay) Events() int64 { return r.events.Load() }
-
-// Bytes are those of whole packets: from clients to the server, and back.
-func (r *Relay) Bytes() (up, down int64) { return r.up.Load(), r.down.Load() }
 
 // Cut ends all connections; new ones are taken.
 func (r *Relay) Cut() {
@@ -116,13 +106,11 @@ func (r *Relay) drop(conns ...net.Conn) {
 	}
 }
 
-// The packets of ZooKeeper's protocol: len(4) xid(4) …; requests: len(4) xid(4) op(4) …; the first of each direction is the
-// greeting, which is made otherwise.
+// The packets of ZooKeeper's protocol: len(4) xid(4) …; the first of each direction is the greeting, which is made otherwise.
 const (
 	xidEvent      = 0xFFFFFFFF
-	opSetWatches  = 101
 	mostForwarded = 16 << 20
-	packetHead    = 12
+	packetHead    = 8
 )
 
 func (r *Relay) pump(from, to net.Conn, down bool) {
@@ -137,14 +125,9 @@ func (r *Relay) pump(from, to net.Conn, down bool) {
 		if err != nil {
 			return
 		}
-		if r.Hole.Load() || !first && len(p) >= packetHead && r.loses(p, down) {
+		if r.Hole.Load() || !first && down && len(p) >= packetHead && r.loses(p) {
 			r.dropped.Add(1)
 			continue
-		}
-		if down {
-			r.down.Add(int64(len(p)))
-		} else {
-			r.up.Add(int64(len(p)))
 		}
 		if _, err := to.Write(p); err != nil {
 			return
@@ -152,15 +135,9 @@ func (r *Relay) pump(from, to net.Conn, down bool) {
 	}
 }
 
-func (r *Relay) loses(p []byte, down bool) bool {
-	if down {
-		if binary.BigEndian.Uint32(p[4:]) != xidEvent {
-			return false
-		}
-		r.events.Add(1)
-		return r.Swallow.Load()
-	}
-	return binary.BigEndian.Uint32(p[8:]) == opSetWatches && r.Deaf.Load()
+// loses says whether a packet that comes down is a watch event that is to be lost.
+func (r *Relay) loses(p []byte) bool {
+	return binary.BigEndian.Uint32(p[4:]) == xidEvent && r.Swallow.Load()
 }
 
 func packet(from io.Reader) ([]byte, error) {

@@ -56,6 +56,17 @@ func (t *Tree) Put(p string) error {
 	})
 }
 
+// Write creates a node with its parents, if need be, and replaces what it says.
+func (t *Tree) Write(p, data string) error {
+	if err := t.Put(p); err != nil {
+		return err
+	}
+	return insist(func() error {
+		_, err := t.conn.Set(p, []byte(data), -1)
+		return err
+	})
+}
+
 // Apply creates and removes nodes, in transactions of at most batch changes.
 func (t *Tree) Apply(ops []any) error {
 	for some := range slices.Chunk(ops, batch) {

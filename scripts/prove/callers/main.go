@@ -59,6 +59,8 @@ func Main(name string, events []Event, missing func() string) {
 			run(ctx, name, e, table)
 		}
 	}
+	load, _ := os.ReadFile("/proc/loadavg") // others on the machine are in every figure of time
+	table.Note("the machine", prove.Machine()+"; load at the end "+strings.TrimSpace(string(load)))
 	finish := table.Finish
 	if *asJSON {
 		finish = table.FinishJSON

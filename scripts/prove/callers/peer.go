@@ -96,6 +96,14 @@ func (p *peer) accept(l net.Listener) {
 func (p *peer) serve(c *net.TCPConn) {
 	r := bufio.NewReader(c)
 	for {
+		_, err := r.Peek(1)
+		if errors.Is(err, os.ErrDeadlineExceeded) && waiting(c) > 0 { // a call came before we noticed the time
+			_ = c.SetReadDeadline(time.Now().Add(peerIdle))
+			continue
+		}
+		if err != nil {
+			break
+		}
 		frame, err := readFrame(r)
 		if err != nil {
 			break
