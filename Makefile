@@ -120,6 +120,12 @@ prove-registry: build ## what callers feel while a real ZooKeeper ensemble fails
 	@scripts/setup.sh test
 	@go run ./scripts/prove-registry $(PROVEFLAGS)
 
+.PHONY: prove-kubernetes
+prove-kubernetes: build ## what callers feel while a real API server fails and Services change (root; PROVEFLAGS=--only=NAME,…)
+	@scripts/setup.sh test
+	@scripts/kube.sh
+	@go run ./scripts/prove-kubernetes $(PROVEFLAGS)
+
 .PHONY: ci
 ci: ## exactly what CI runs, with the duration of each step
 	@FUZZTIME=$(FUZZTIME) scripts/ci.sh

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
 	"github.com/bellhop-mesh/bellhop/scripts/zkensemble"
 )
 
@@ -17,25 +18,25 @@ func restart(ctx context.Context, s *stage, t *prove.Table) error {
 	if err := s.ordinary(ctx); err != nil {
 		return err
 	}
-	if _, err := s.under(ctx, func() error { return nil }); err != nil {
+	if _, err := s.Under(ctx, func() error { return nil }); err != nil {
 		return err
 	}
-	s.load.stop()
-	s.load = nil
+	s.Load.Stop()
+	s.Load = nil
 	s.ensemble.Close()
-	s.proxy.Process.Stop(10 * time.Second)
+	s.Proxy.Process.Stop(10 * time.Second)
 	begun := time.Now()
 	if err := s.begin(ctx, nil, shop...); err != nil {
 		return err
 	}
-	if err := s.load.one(0); err != nil {
+	if err := s.Load.One(0); err != nil {
 		return fmt.Errorf("the first call: %w", err)
 	}
-	seen(t, "the proxy starts without the ensemble: its first answered call", time.Since(begun), restartMax)
+	callers.Seen(t, "the proxy starts without the ensemble: its first answered call", time.Since(begun), restartMax)
 
 	var took time.Duration
 	begun = time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		if err := s.back(0, 1, 2); err != nil {
 			return err
 		}
@@ -43,9 +44,9 @@ func restart(ctx context.Context, s *stage, t *prove.Table) error {
 		took, err = s.change(ctx, shop[0])
 		return err
 	})
-	calls(t, "a proxy that started without the ensemble", n, time.Since(begun))
+	callers.Calls(t, "a proxy that started without the ensemble", n, time.Since(begun))
 	if err == nil {
-		seen(t, "the ensemble comes back: a change is in force", took, seenMax)
+		callers.Seen(t, "the ensemble comes back: a change is in force", took, seenMax)
 	}
 	return err
 }
@@ -70,29 +71,29 @@ func (s *stage) expiry(ctx context.Context, t *prove.Table, event string, part f
 	}
 	var took time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for _, r := range s.relays {
 			part(r, true)
 		}
 		addrs, err := s.add(shop[0], 1)
 		if err == nil {
-			err = wait(ctx, 3*session)
+			err = callers.Wait(ctx, 3*session)
 		}
 		if err != nil {
 			return err
 		}
-		first, healed := s.load.from(addrs[0]), time.Now()
+		first, healed := s.Load.From(addrs[0]), time.Now()
 		for _, r := range s.relays {
 			part(r, false)
 		}
-		if took, err = until(ctx, first, healed); err != nil {
+		if took, err = callers.Until(ctx, first, healed); err != nil {
 			return err
 		}
-		return s.await(ctx, "an expired session", func(m prove.Metrics) bool { return m.Sum("bellhop_zookeeper_sessions_expired_total") > 0 })
+		return s.Await(ctx, "an expired session", func(m prove.Metrics) bool { return m.Sum("bellhop_zookeeper_sessions_expired_total") > 0 })
 	})
-	calls(t, event, n, time.Since(begun))
+	callers.Calls(t, event, n, time.Since(begun))
 	if err == nil {
-		seen(t, event+": a change made meanwhile, from the healing on", took, seenMax)
+		callers.Seen(t, event+": a change made meanwhile, from the healing on", took, seenMax)
 	}
 	return err
 }
@@ -104,7 +105,7 @@ func losses(ctx context.Context, s *stage, t *prove.Table) error {
 	}
 	var took time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for _, r := range s.relays {
 			r.Swallow.Store(true)
 		}
@@ -112,7 +113,7 @@ func losses(ctx context.Context, s *stage, t *prove.Table) error {
 		took, err = s.change(ctx, shop[0])
 		return err
 	})
-	calls(t, "watch events are lost", n, time.Since(begun))
+	callers.Calls(t, "watch events are lost", n, time.Since(begun))
 	lost := int64(0)
 	for _, r := range s.relays {
 		lost += r.Dropped()
@@ -121,7 +122,7 @@ func losses(ctx context.Context, s *stage, t *prove.Table) error {
 		err = fmt.Errorf("no watch event was lost: nothing was proved")
 	}
 	if err == nil {
-		seen(t, "watch events are lost, audit of 5 s: a change is in force", took, seenMax)
+		callers.Seen(t, "watch events are lost, audit of 5 s: a change is in force", took, seenMax)
 	}
 	return err
 }

@@ -6,25 +6,11 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
 )
 
 // seenMax is the longest time from an ensemble that can be reached again to a change that is in force.
 const seenMax = 30 * time.Second
-
-// calls judges what became of the calls of an event.
-func calls(t *prove.Table, event string, n tally, took time.Duration) {
-	measured := fmt.Sprintf("%d of %d, %d misrouted; longest gap %s", n.failed, n.calls, n.wrong, n.gap.Round(time.Millisecond))
-	if n.first != nil {
-		measured += "; first: " + n.first.Error()
-	}
-	enough := float64(n.calls) > 0.9*rate*took.Seconds()
-	t.Add(fmt.Sprintf("%s: failed calls at %d calls/s", event, rate), "0", measured, n.failed == 0 && n.wrong == 0 && enough)
-}
-
-// seen judges how long a change took to be in force.
-func seen(t *prove.Table, what string, took, target time.Duration) {
-	t.Add(what, "≤ "+target.String(), took.Round(time.Millisecond).String(), took <= target)
-}
 
 // outageOf lets something happen to the ensemble under load, after which a change must be seen.
 func (s *stage) outageOf(ctx context.Context, t *prove.Table, event string, happens func() error) error {
@@ -33,7 +19,7 @@ func (s *stage) outageOf(ctx context.Context, t *prove.Table, event string, happ
 	}
 	var took time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		if err := happens(); err != nil {
 			return err
 		}
@@ -41,9 +27,9 @@ func (s *stage) outageOf(ctx context.Context, t *prove.Table, event string, happ
 		took, err = s.change(ctx, shop[0])
 		return err
 	})
-	calls(t, event, n, time.Since(begun))
+	callers.Calls(t, event, n, time.Since(begun))
 	if err == nil {
-		seen(t, event+": a change after it is in force", took, seenMax)
+		callers.Seen(t, event+": a change after it is in force", took, seenMax)
 	}
 	return err
 }
@@ -65,7 +51,7 @@ func oneByOne(ctx context.Context, s *stage, t *prove.Table) error {
 	return s.outageOf(ctx, t, "servers are killed one by one", func() error {
 		return s.each(func(i int) error {
 			s.ensemble.Kill(i)
-			if err := wait(ctx, 2*time.Second); err != nil {
+			if err := callers.Wait(ctx, 2*time.Second); err != nil {
 				return err
 			}
 			return s.back(i)
@@ -77,7 +63,7 @@ func oneByOne(ctx context.Context, s *stage, t *prove.Table) error {
 func allDown(ctx context.Context, s *stage, t *prove.Table) error {
 	return s.outageOf(ctx, t, fmt.Sprintf("no server for %s", s.outage), func() error {
 		s.ensemble.Close()
-		if err := wait(ctx, s.outage); err != nil {
+		if err := callers.Wait(ctx, s.outage); err != nil {
 			return err
 		}
 		return s.back(0, 1, 2)
@@ -90,7 +76,7 @@ func silent(ctx context.Context, s *stage, t *prove.Table) error {
 		if err := s.each(s.ensemble.Pause); err != nil {
 			return err
 		}
-		err := wait(ctx, s.outage)
+		err := callers.Wait(ctx, s.outage)
 		if resumed := s.each(s.ensemble.Resume); err == nil {
 			err = resumed
 		}
@@ -105,5 +91,5 @@ func (s *stage) back(list ...int) error {
 			return err
 		}
 	}
-	return s.ensemble.Await(patience)
+	return s.ensemble.Await(callers.Patience)
 }

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
+	"github.com/bellhop-mesh/bellhop/scripts/zkensemble"
 )
 
 const (
@@ -17,14 +19,14 @@ const (
 func (s *stage) forget(service string) error {
 	var ops []any
 	for _, addr := range s.addrs[service] {
-		ops = append(ops, remove(root+service+"/"+addr))
+		ops = append(ops, zkensemble.Remove(root+service+"/"+addr))
 	}
-	return s.tree.apply(ops)
+	return s.tree.Apply(ops)
 }
 
 // held waits until so many endpoints are kept although the registry removed them.
 func (s *stage) held(ctx context.Context, n int) error {
-	return s.await(ctx, fmt.Sprintf("%d endpoints that are held", n), func(m prove.Metrics) bool {
+	return s.Await(ctx, fmt.Sprintf("%d endpoints that are held", n), func(m prove.Metrics) bool {
 		return m["bellhop_registry_held_endpoints"] == float64(n)
 	})
 }
@@ -36,20 +38,20 @@ func vanish(ctx context.Context, s *stage, t *prove.Table) error {
 	}
 	lost := s.addrs[shop[0]]
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		if err := s.forget(shop[0]); err != nil {
 			return err
 		}
 		if err := s.held(ctx, len(lost)); err != nil {
 			return err
 		}
-		return wait(ctx, forgotten)
+		return callers.Wait(ctx, forgotten)
 	})
-	calls(t, fmt.Sprintf("a service vanishes for %s, its servers live", forgotten), n, time.Since(begun))
+	callers.Calls(t, fmt.Sprintf("a service vanishes for %s, its servers live", forgotten), n, time.Since(begun))
 	if err != nil {
 		return err
 	}
-	m, err := prove.Scrape(ctx, s.proxy.Admin)
+	m, err := prove.Scrape(ctx, s.Proxy.Admin)
 	if err != nil {
 		return err
 	}
@@ -61,19 +63,19 @@ func vanish(ctx context.Context, s *stage, t *prove.Table) error {
 
 	var took time.Duration
 	begun = time.Now()
-	n, err = s.under(ctx, func() error {
+	n, err = s.Under(ctx, func() error {
 		dead := lost[:len(lost)/2]
 		for _, addr := range dead {
-			s.peers[addr].Stop(drained)
+			s.Peers[addr].Stop(callers.Drained)
 		}
 		died := time.Now()
 		err := s.held(ctx, len(lost)-len(dead))
 		took = time.Since(died)
 		return err
 	})
-	calls(t, "half of them end", n, time.Since(begun))
+	callers.Calls(t, "half of them end", n, time.Since(begun))
 	if err == nil {
-		seen(t, "… from their end to their being out of the table", took, deadMax)
+		callers.Seen(t, "… from their end to their being out of the table", took, deadMax)
 	}
 	return err
 }
@@ -85,29 +87,29 @@ func address(ctx context.Context, s *stage, t *prove.Table) error {
 	}
 	from, to := shop[0], shop[1]
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for _, addr := range s.addrs[from][:2] {
-			if err := s.tree.apply([]any{remove(root + from + "/" + addr)}); err != nil {
+			if err := s.tree.Apply([]any{zkensemble.Remove(root + from + "/" + addr)}); err != nil {
 				return err
 			}
-			if err := wait(ctx, settle); err != nil { // for what is on its way, as a rollout does
+			if err := callers.Wait(ctx, callers.Settle); err != nil { // for what is on its way, as a rollout does
 				return err
 			}
-			s.peers[addr].Stop(drained)
-			first := s.load.from(addr)
-			if _, err := s.serve(to, addr); err != nil {
+			s.Peers[addr].Stop(callers.Drained)
+			first := s.Load.From(addr)
+			if _, err := s.Serve(to, addr); err != nil {
 				return err
 			}
-			if err := s.tree.put(root + to + "/" + addr); err != nil {
+			if err := s.tree.Put(root + to + "/" + addr); err != nil {
 				return err
 			}
-			if _, err := until(ctx, first, time.Now()); err != nil {
+			if _, err := callers.Until(ctx, first, time.Now()); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	calls(t, "two addresses pass to another service", n, time.Since(begun))
+	callers.Calls(t, "two addresses pass to another service", n, time.Since(begun))
 	if err != nil {
 		return err
 	}
@@ -123,27 +125,27 @@ func (s *stage) heldAddress(ctx context.Context, t *prove.Table, from, to string
 	all := s.addrs[from]
 	addr := all[0]
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		if err := s.forget(from); err != nil {
 			return err
 		}
 		if err := s.held(ctx, len(all)); err != nil {
 			return err
 		}
-		s.peers[addr].Stop(drained)
-		if err := s.tree.put(root + to + "/" + addr); err != nil {
+		s.Peers[addr].Stop(callers.Drained)
+		if err := s.tree.Put(root + to + "/" + addr); err != nil {
 			return err
 		}
 		if err := s.held(ctx, len(all)-1); err != nil {
 			return err
 		}
-		first := s.load.from(addr)
-		if _, err := s.serve(to, addr); err != nil {
+		first := s.Load.From(addr)
+		if _, err := s.Serve(to, addr); err != nil {
 			return err
 		}
-		_, err := until(ctx, first, time.Now())
+		_, err := callers.Until(ctx, first, time.Now())
 		return err
 	})
-	calls(t, "the address of a held endpoint passes to another service", n, time.Since(begun))
+	callers.Calls(t, "the address of a held endpoint passes to another service", n, time.Since(begun))
 	return err
 }

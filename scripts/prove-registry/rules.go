@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
 )
 
 // Rules that a proxy takes, and what it must refuse as a whole.
@@ -31,13 +32,13 @@ const ruledMax = time.Second // from an edit to its being in force
 func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 	const place = "/bellhop/rules"
 	s.config = "rules: {zookeeper: " + place + "}\n"
-	if err := s.tree.write(place, goodRules[0]); err != nil {
+	if err := s.tree.Write(place, goodRules[0]); err != nil {
 		return err
 	}
 	if err := s.ordinary(ctx); err != nil {
 		return err
 	}
-	m, err := prove.Scrape(ctx, s.proxy.Admin)
+	m, err := prove.Scrape(ctx, s.Proxy.Admin)
 	if err != nil {
 		return err
 	}
@@ -45,18 +46,18 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 	var kept int
 	var took time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for i, bad := range badRules {
-			if err := s.tree.write(place, bad); err != nil {
+			if err := s.tree.Write(place, bad); err != nil {
 				return err
 			}
-			if err := s.await(ctx, "rules that are refused", func(now prove.Metrics) bool {
+			if err := s.Await(ctx, "rules that are refused", func(now prove.Metrics) bool {
 				m = now
 				return m["bellhop_rules_wrong"] == 1 && m["bellhop_rules_refused_total"] > float64(i)
 			}); err != nil {
 				return err
 			}
-			if err := wait(ctx, settle/2); err != nil {
+			if err := callers.Wait(ctx, callers.Settle/2); err != nil {
 				return err
 			}
 			if first != "" && inForce(m) == first {
@@ -64,17 +65,17 @@ func badPush(ctx context.Context, s *stage, t *prove.Table) error {
 			}
 		}
 		pushed := time.Now()
-		if err := s.tree.write(place, goodRules[1]); err != nil {
+		if err := s.tree.Write(place, goodRules[1]); err != nil {
 			return err
 		}
-		err := s.await(ctx, "new rules", func(m prove.Metrics) bool { return m["bellhop_rules_wrong"] == 0 && inForce(m) != first })
+		err := s.Await(ctx, "new rules", func(m prove.Metrics) bool { return m["bellhop_rules_wrong"] == 0 && inForce(m) != first })
 		took = time.Since(pushed)
 		return err
 	})
-	calls(t, "wrong rules are pushed", n, time.Since(begun))
+	callers.Calls(t, "wrong rules are pushed", n, time.Since(begun))
 	t.Add("… refused as a whole, the old ones in force", fmt.Sprint(len(badRules)), fmt.Sprint(kept), kept == len(badRules))
 	if err == nil {
-		seen(t, "… right ones after them are in force", took, ruledMax)
+		callers.Seen(t, "… right ones after them are in force", took, ruledMax)
 	}
 	return err
 }

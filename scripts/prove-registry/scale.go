@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/callers"
+	"github.com/bellhop-mesh/bellhop/scripts/zkensemble"
 )
 
 // The size of a large host's registry, and what a proxy may take for it.
@@ -39,16 +41,16 @@ func (s *stage) fill() (nodes [][]string, err error) {
 			pairs = append(pairs, many(i), "127.0.0.1:0")
 		}
 	}
-	served, err := s.serveAll(pairs)
+	served, err := s.ServeAll(pairs)
 	if err != nil {
 		return nil, err
 	}
-	if err := s.tree.put(strings.TrimSuffix(root, "/")); err != nil {
+	if err := s.tree.Put(strings.TrimSuffix(root, "/")); err != nil {
 		return nil, err
 	}
 	var ops []any
 	for i := range manyServices {
-		ops = append(ops, create(root+many(i)))
+		ops = append(ops, zkensemble.Create(root+many(i)))
 		var own []string
 		for j := range perService + 1 {
 			addr := fmt.Sprintf("127.9.%d.%d:%d", i/250, i%250, 20000+j) // nobody listens there, and nobody calls
@@ -57,12 +59,12 @@ func (s *stage) fill() (nodes [][]string, err error) {
 			}
 			own = append(own, root+many(i)+"/"+addr)
 			if j < perService {
-				ops = append(ops, create(own[j]))
+				ops = append(ops, zkensemble.Create(own[j]))
 			}
 		}
 		nodes = append(nodes, own)
 	}
-	return nodes, s.tree.apply(ops)
+	return nodes, s.tree.Apply(ops)
 }
 
 // scale is a registry of 20,000 endpoints that this host uses all: its first load, its memory, one change, many changes.
@@ -79,18 +81,18 @@ func scale(ctx context.Context, s *stage, t *prove.Table) error {
 	if err := s.begin(ctx, known, known[:manyCalled]...); err != nil {
 		return err
 	}
-	if err := s.endpoints(ctx, manyServices*perService); err != nil {
+	if err := s.Endpoints(ctx, manyServices*perService); err != nil {
 		return err
 	}
-	seen(t, fmt.Sprintf("%d services with %d endpoints each: start to all in the table", manyServices, perService), time.Since(begun), loadedMax)
+	callers.Seen(t, fmt.Sprintf("%d services with %d endpoints each: start to all in the table", manyServices, perService), time.Since(begun), loadedMax)
 	begun = time.Now()
-	n, err := s.under(ctx, func() error {
-		if err := wait(ctx, 5*time.Second); err != nil {
+	n, err := s.Under(ctx, func() error {
+		if err := callers.Wait(ctx, 5*time.Second); err != nil {
 			return err
 		}
-		return s.memory(t)
+		return s.Memory(t, rssMax)
 	})
-	calls(t, "50 services of 2000", n, time.Since(begun))
+	callers.Calls(t, "50 services of 2000", n, time.Since(begun))
 	if err == nil {
 		err = s.single(ctx, t)
 	}
@@ -100,55 +102,37 @@ func scale(ctx context.Context, s *stage, t *prove.Table) error {
 	return err
 }
 
-// endpoints waits until the table has so many.
-func (s *stage) endpoints(ctx context.Context, n float64) error {
-	return s.await(ctx, fmt.Sprintf("%.0f endpoints", n), func(m prove.Metrics) bool { return m["bellhop_registry_endpoints"] == n })
-}
-
-func (s *stage) memory(t *prove.Table) error {
-	pid := s.proxy.Process.PID()
-	m, err := prove.ReadMemory(pid)
-	if err != nil {
-		return err
-	}
-	peak, err := prove.PeakRSS(pid)
-	mb := func(n int64) string { return fmt.Sprintf("%.1f MB", float64(n)/(1<<20)) }
-	t.Add("… resident memory under load", "≤ "+mb(rssMax), mb(m.RSS), m.RSS <= rssMax)
-	t.Note("… and its peak", mb(peak))
-	return err
-}
-
 // single registers one server after the other of a service that all calls go to.
 func (s *stage) single(ctx context.Context, t *prove.Table) error {
-	all := s.load
-	defer func() { s.load = all }()
+	all := s.Load
+	defer func() { s.Load = all }()
 	var err error
-	if s.load, err = newLoad(s.proxy.AddressFile(), rate, many(0)); err != nil {
+	if s.Load, err = callers.NewLoad(s.Proxy.AddressFile(), callers.Rate, many(0)); err != nil {
 		return err
 	}
-	defer s.load.stop()
+	defer s.Load.Stop()
 	var took []time.Duration
 	begun := time.Now()
-	n, err := s.under(ctx, func() error {
+	n, err := s.Under(ctx, func() error {
 		for range changes {
 			d, err := s.change(ctx, many(0))
 			if err != nil {
 				return err
 			}
 			took = append(took, d)
-			if err := wait(ctx, settle/2); err != nil {
+			if err := callers.Wait(ctx, callers.Settle/2); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	calls(t, "one server more, ten times", n, time.Since(begun))
+	callers.Calls(t, "one server more, ten times", n, time.Since(begun))
 	if err != nil {
 		return err
 	}
 	slices.Sort(took)
 	t.Note("… its first reply after its registration, median", took[changes/2].Round(time.Millisecond).String())
-	seen(t, "… its first reply after its registration, the slowest of ten", took[changes-1], changeMax)
+	callers.Seen(t, "… its first reply after its registration, the slowest of ten", took[changes-1], changeMax)
 	return nil
 }
 
@@ -157,8 +141,8 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 	var each []string
 	var longest time.Duration
 	var first, last prove.Metrics
-	waited, begun := queued(s.proxy.Process.PID()), time.Now()
-	n, err := s.under(ctx, func() error {
+	waited, begun := queued(s.Proxy.Process.PID()), time.Now()
+	n, err := s.Under(ctx, func() error {
 		for k := range exchanges {
 			before, quiet, _, err := s.calm(ctx, manyServices*perService+changes+float64(k*kept))
 			if err != nil {
@@ -168,7 +152,7 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 				first = before
 			}
 			from := time.Now()
-			if err := s.tree.apply(exchange(nodes, k)); err != nil {
+			if err := s.tree.Apply(exchange(nodes, k)); err != nil {
 				return err
 			}
 			after, round, at, err := s.calm(ctx, before["bellhop_registry_endpoints"]+kept)
@@ -180,11 +164,11 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 		}
 		return nil
 	})
-	calls(t, fmt.Sprintf("2000 services exchange a server, %d times", exchanges), n, time.Since(begun))
+	callers.Calls(t, fmt.Sprintf("2000 services exchange a server, %d times", exchanges), n, time.Since(begun))
 	if err != nil {
 		return err
 	}
-	waited = queued(s.proxy.Process.PID()) - waited
+	waited = queued(s.Proxy.Process.PID()) - waited
 	t.Note("… the proxy's threads waited for a core", fmt.Sprintf("%.2f s in %.0f s", waited.Seconds(), time.Since(begun).Seconds()))
 	t.Note("… p99.9 of the workers' rounds", "≤ "+quantile(first, last, "bellhop_worker_round_seconds", 0.999).String())
 	t.Note("… the longest round of each (and of two seconds before it), first change to last table", strings.Join(each, ", "))
@@ -212,10 +196,10 @@ func exchange(nodes [][]string, k int) (ops []any) {
 	for i, own := range nodes {
 		in, out := own[perService-k%2], own[perService-1+k%2]
 		if i >= len(nodes)-kept {
-			ops = append(ops, create(fmt.Sprintf("%s%s/127.8.0.%d:%d", root, many(i), k, 20000)))
+			ops = append(ops, zkensemble.Create(fmt.Sprintf("%s%s/127.8.0.%d:%d", root, many(i), k, 20000)))
 			continue
 		}
-		ops = append(ops, create(in), remove(out))
+		ops = append(ops, zkensemble.Create(in), zkensemble.Remove(out))
 	}
 	return ops
 }
@@ -225,13 +209,13 @@ func exchange(nodes [][]string, k int) (ops []any) {
 func (s *stage) calm(ctx context.Context, endpoints float64) (m prove.Metrics, longest time.Duration, last time.Time, err error) {
 	version, begun := -1.0, time.Now()
 	for last = begun; time.Since(last) < quietFor || m["bellhop_registry_endpoints"] != endpoints; {
-		if time.Since(begun) > patience {
+		if time.Since(begun) > callers.Patience {
 			return nil, 0, last, fmt.Errorf("%.0f endpoints in the table; %.0f were expected", m["bellhop_registry_endpoints"], endpoints)
 		}
-		if err := wait(ctx, settle/4); err != nil {
+		if err := callers.Wait(ctx, callers.Settle/4); err != nil {
 			return nil, 0, last, err
 		}
-		if m, err = prove.Scrape(ctx, s.proxy.Admin); err != nil {
+		if m, err = prove.Scrape(ctx, s.Proxy.Admin); err != nil {
 			return nil, 0, last, err
 		}
 		for name, v := range m {

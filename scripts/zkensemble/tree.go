@@ -1,4 +1,4 @@
-package main
+package zkensemble
 
 import (
 	"errors"
@@ -10,20 +10,22 @@ import (
 	"github.com/go-zookeeper/zk"
 )
 
-// tree is the operator's session: it registers and removes, by ways that no event touches.
-type tree struct{ conn *zk.Conn }
+// Tree is the operator's session: it registers and removes, past the relays. Safe for concurrent use.
+type Tree struct{ conn *zk.Conn }
 
 type quiet struct{}
 
 // Printf says nothing.
 func (quiet) Printf(string, ...any) {}
 
-func openTree(servers string) (*tree, error) {
+// OpenTree connects to servers, as Ensemble.Servers names them. The caller closes it.
+func OpenTree(servers string) (*Tree, error) {
 	c, _, err := zk.Connect(strings.Split(servers, ","), 10*time.Second, zk.WithLogger(quiet{}))
-	return &tree{c}, err
+	return &Tree{c}, err
 }
 
-func (t *tree) close() { t.conn.Close() }
+// Close ends the session.
+func (t *Tree) Close() { t.conn.Close() }
 
 // insist tries again while servers come and go.
 func insist(f func() error) error {
@@ -37,12 +39,12 @@ func insist(f func() error) error {
 	}
 }
 
-// put creates a node with its parents.
-func (t *tree) put(p string) error {
+// Put creates a node with its parents.
+func (t *Tree) Put(p string) error {
 	return insist(func() error {
 		_, err := t.conn.Create(p, nil, 0, zk.WorldACL(zk.PermAll))
 		if errors.Is(err, zk.ErrNoNode) && path.Dir(p) != "/" {
-			if err := t.put(path.Dir(p)); err != nil {
+			if err := t.Put(path.Dir(p)); err != nil {
 				return err
 			}
 			_, err = t.conn.Create(p, nil, 0, zk.WorldACL(zk.PermAll))
@@ -54,9 +56,9 @@ func (t *tree) put(p string) error {
 	})
 }
 
-// write creates a node with its parents, if need be, and replaces what it says.
-func (t *tree) write(p, data string) error {
-	if err := t.put(p); err != nil {
+// Write creates a node with its parents, if need be, and replaces what it says.
+func (t *Tree) Write(p, data string) error {
+	if err := t.Put(p); err != nil {
 		return err
 	}
 	return insist(func() error {
@@ -65,8 +67,8 @@ func (t *tree) write(p, data string) error {
 	})
 }
 
-// apply creates and removes nodes, in transactions of at most batch changes.
-func (t *tree) apply(ops []any) error {
+// Apply creates and removes nodes, in transactions of at most batch changes.
+func (t *Tree) Apply(ops []any) error {
 	for some := range slices.Chunk(ops, batch) {
 		if err := insist(func() error {
 			_, err := t.conn.Multi(some...)
@@ -81,8 +83,10 @@ func (t *tree) apply(ops []any) error {
 // batch keeps a transaction well below the megabyte that a server takes.
 const batch = 500
 
-func create(p string) any {
+// Create is the making of a node, for Apply.
+func Create(p string) any {
 	return &zk.CreateRequest{Path: p, Acl: zk.WorldACL(zk.PermAll)}
 }
 
-func remove(p string) any { return &zk.DeleteRequest{Path: p, Version: -1} }
+// Remove is the removal of a node in whatever version, for Apply.
+func Remove(p string) any { return &zk.DeleteRequest{Path: p, Version: -1} }
