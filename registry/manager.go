@@ -266,7 +266,7 @@ func (m *Manager) rebuild(force bool) bool {
 	if stale {
 		next.Services, next.Remotes = merge(states, old)
 	}
-	changed := force || stale && !sameContent(old, next)
+	changed := force || stale && !same(old.Services, next.Services, old.Remotes, next.Remotes)
 	if changed {
 		next.Version++
 	}

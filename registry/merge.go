@@ -135,7 +135,7 @@ func merge(parts []Update, old *Snapshot) (map[string]*Service, []Remote) {
 				c.Endpoints = slices.Clone(have.Endpoints)
 				services[name], own[name], have = &c, true, &c
 			}
-			fill(have, s)
+			have.Fill(s)
 			have.Endpoints = append(have.Endpoints, s.Endpoints...)
 		}
 	}
@@ -148,8 +148,9 @@ func merge(parts []Update, old *Snapshot) (map[string]*Service, []Remote) {
 	return services, sortedOnce(remotes, remoteAddr)
 }
 
-// fill sets what s leaves open from a later source.
-func fill(s, later *Service) {
+// Fill sets what s leaves open by what later says, endpoints aside: the first that says something counts. s must be the
+// caller's own.
+func (s *Service) Fill(later *Service) {
 	s.Framing = cmp.Or(s.Framing, later.Framing)
 	s.Mode = cmp.Or(s.Mode, later.Mode)
 	s.Balancer = cmp.Or(s.Balancer, later.Balancer)
@@ -169,15 +170,7 @@ func fill(s, later *Service) {
 	}
 }
 
-// sameContent compares by pointer: unchanged services have kept theirs.
-func sameContent(a, b *Snapshot) bool {
-	if len(a.Services) != len(b.Services) || !slices.Equal(a.Remotes, b.Remotes) {
-		return false
-	}
-	for name, s := range a.Services {
-		if b.Services[name] != s {
-			return false
-		}
-	}
-	return true
+// same compares what two moments know by pointer: unchanged services have kept theirs.
+func same(a, b map[string]*Service, remotesA, remotesB []Remote) bool {
+	return maps.Equal(a, b) && slices.Equal(remotesA, remotesB)
 }

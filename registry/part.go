@@ -97,7 +97,7 @@ func (p *part) settings(service string) *Service {
 func (p *part) set(u Update) {
 	old := p.said
 	p.said = u
-	if sameUpdate(old, u) {
+	if same(old.Services, u.Services, old.Remotes, u.Remotes) {
 		return
 	}
 	p.stale = true
@@ -106,18 +106,6 @@ func (p *part) set(u Update) {
 			h.fresh = false
 		}
 	}
-}
-
-func sameUpdate(a, b Update) bool {
-	if len(a.Services) != len(b.Services) || !slices.Equal(a.Remotes, b.Remotes) {
-		return false
-	}
-	for name, s := range a.Services {
-		if b.Services[name] != s {
-			return false
-		}
-	}
-	return true
 }
 
 // state returns what the part contributes: what the source says plus what is held.

@@ -130,24 +130,7 @@ func onePerPod(list []candidate) []candidate {
 func (s *state) settings(name string, order []string) *registry.Service {
 	out := &registry.Service{Name: name}
 	for _, key := range order {
-		t := &s.services[key].settings
-		out.Framing = cmp.Or(out.Framing, t.Framing)
-		out.Mode = cmp.Or(out.Mode, t.Mode)
-		out.Balancer = cmp.Or(out.Balancer, t.Balancer)
-		out.Timeout = cmp.Or(out.Timeout, t.Timeout)
-		out.SeqID = cmp.Or(out.SeqID, t.SeqID)
-		out.Ordered = out.Ordered || t.Ordered
-		out.KeepPrefix = out.KeepPrefix || t.KeepPrefix
-		out.Remote = out.Remote || t.Remote
-		out.MaxConns = cmp.Or(out.MaxConns, t.MaxConns)
-		out.MaxPending = cmp.Or(out.MaxPending, t.MaxPending)
-		out.Depth = cmp.Or(out.Depth, t.Depth)
-		if len(out.Oneway) == 0 {
-			out.Oneway = t.Oneway
-		}
-		if len(out.Idempotent) == 0 {
-			out.Idempotent = t.Idempotent
-		}
+		out.Fill(&s.services[key].settings)
 	}
 	return out
 }
