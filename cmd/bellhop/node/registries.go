@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"path/filepath"
@@ -167,16 +166,10 @@ func readDigest(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	f, err := os.Open(path)
+	b, err := readSecret(path, maxDigest)
 	if err != nil {
 		return "", err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxDigest+1))
-	if err != nil {
-		return "", err
-	}
-	b = bytes.TrimSpace(b)
 	user, password, ok := bytes.Cut(b, []byte(":"))
 	if len(b) > maxDigest || !ok || len(user) == 0 || len(password) == 0 {
 		return "", fmt.Errorf("%s holds %d bytes that are no user:password of at most %d", path, len(b), maxDigest)

@@ -144,17 +144,22 @@ const (
 	maxToken = 4096
 )
 
-func readToken(path string) (string, error) {
+// readSecret reads a file without the white space around its content, and no more of it than one byte above limit.
+func readSecret(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
-		return "", err
+		return nil, err
 	}
 	defer f.Close()
-	b, err := io.ReadAll(io.LimitReader(f, maxToken+1))
+	b, err := io.ReadAll(io.LimitReader(f, limit+1))
+	return bytes.TrimSpace(b), err
+}
+
+func readToken(path string) (string, error) {
+	b, err := readSecret(path, maxToken)
 	if err != nil {
 		return "", err
 	}
-	b = bytes.TrimSpace(b)
 	if len(b) < minToken || len(b) > maxToken {
 		return "", fmt.Errorf("%s holds %d bytes; a token has %d to %d", path, len(b), minToken, maxToken)
 	}
