@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -19,6 +18,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 // The versions that scripts/kube.sh builds, and where.
@@ -87,7 +88,7 @@ func Start(dir string, o Options) (*API, error) {
 	var err error
 	for range 3 {
 		a := &API{dir: dir, o: o, procs: map[string]*exec.Cmd{}}
-		if a.ports, err = freePorts(4); err != nil {
+		if a.ports, err = prove.FreePorts(4); err != nil {
 			return nil, err
 		}
 		if err = a.start(); err == nil {
@@ -292,18 +293,4 @@ func (a *API) Close() {
 	if a.client != nil {
 		a.client.CloseIdleConnections()
 	}
-}
-
-// freePorts are ports that nobody has now: a server of ours can't be given a listener.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all are held until all are known
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
 }

@@ -106,9 +106,9 @@ func TestLedger(t *testing.T) {
 	p := thrift.NewTBinaryProtocolConf(thrift.NewTFramedTransportConf(thrift.NewTSocketFromConnConf(c, nil), nil), nil)
 	tc := thrift.NewTStandardClient(p, p)
 	for range 2 {
-		var reply text
-		if _, err := tc.Call(context.Background(), "put", &text{"a"}, &reply); err != nil || reply.s != "a" {
-			t.Fatalf("%q, %v", reply.s, err)
+		var reply prove.Text
+		if _, err := tc.Call(context.Background(), "put", &prove.Text{S: "a"}, &reply); err != nil || reply.S != "a" {
+			t.Fatalf("%q, %v", reply.S, err)
 		}
 	}
 	if n, m := l.times("a"), l.times("b"); n != 2 || m != 0 {

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 // ledger is a Thrift server that writes down the id of every call that it executes, before it answers. Its methods, get
@@ -64,46 +66,13 @@ func (l *ledger) serve(ctx context.Context, p thrift.TProtocol) error {
 	if err != nil {
 		return err
 	}
-	var id text
+	var id prove.Text
 	if err := errors.Join(id.Read(ctx, p), p.ReadMessageEnd(ctx)); err != nil {
 		return err
 	}
 	l.mu.Lock()
-	l.executed[id.s]++
+	l.executed[id.S]++
 	l.mu.Unlock()
 	time.Sleep(l.lag)
-	return errors.Join(p.WriteMessageBegin(ctx, name, thrift.REPLY, seq), id.write(ctx, p, 0), p.WriteMessageEnd(ctx), p.Flush(ctx))
-}
-
-// text is {1: string} as arguments and {0: string} as a result.
-type text struct{ s string }
-
-// Write implements thrift.TStruct for arguments.
-func (t *text) Write(ctx context.Context, p thrift.TProtocol) error { return t.write(ctx, p, 1) }
-
-func (t *text) write(ctx context.Context, p thrift.TProtocol, id int16) error {
-	return errors.Join(p.WriteStructBegin(ctx, "text"), p.WriteFieldBegin(ctx, "s", thrift.STRING, id), p.WriteString(ctx, t.s),
-		p.WriteFieldEnd(ctx), p.WriteFieldStop(ctx), p.WriteStructEnd(ctx))
-}
-
-// Read implements thrift.TStruct: the first string field is the text.
-func (t *text) Read(ctx context.Context, p thrift.TProtocol) error {
-	if _, err := p.ReadStructBegin(ctx); err != nil {
-		return err
-	}
-	for {
-		_, typ, _, err := p.ReadFieldBegin(ctx)
-		if err != nil || typ == thrift.STOP {
-			return err
-		}
-		if typ != thrift.STRING {
-			return errors.New("a field that is not a string")
-		}
-		if t.s, err = p.ReadString(ctx); err != nil {
-			return err
-		}
-		if err := p.ReadFieldEnd(ctx); err != nil {
-			return err
-		}
-	}
+	return errors.Join(p.WriteMessageBegin(ctx, name, thrift.REPLY, seq), id.Reply(ctx, p), p.WriteMessageEnd(ctx), p.Flush(ctx))
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/client"
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 // call is one call and what came of it.
@@ -112,10 +113,10 @@ func (l *load) one(tc *client.TClient, n int) {
 	if c.idempotent {
 		method = "get"
 	}
-	var reply text
-	_, c.err = tc.Call(context.Background(), method, &text{c.id}, &reply)
+	var reply prove.Text
+	_, c.err = tc.Call(context.Background(), method, &prove.Text{S: c.id}, &reply)
 	c.end, c.class = l.now(), client.ClassOf(c.err)
-	c.wrong = c.err == nil && reply.s != c.id
+	c.wrong = c.err == nil && reply.S != c.id
 	l.mu.Lock()
 	l.calls = append(l.calls, c)
 	l.mu.Unlock()

@@ -15,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 const jar = "/usr/share/java/zookeeper.jar"
@@ -55,7 +57,7 @@ func Start(dir string, o Options) (*Ensemble, error) {
 	var err error
 	for range 3 {
 		e := &Ensemble{dir: dir, o: o, servers: make([]*exec.Cmd, o.Servers)}
-		if e.ports, err = freePorts(portsEach * o.Servers); err != nil {
+		if e.ports, err = prove.FreePorts(portsEach * o.Servers); err != nil {
 			return nil, err
 		}
 		if err = e.start(); err == nil {
@@ -67,20 +69,6 @@ func Start(dir string, o Options) (*Ensemble, error) {
 }
 
 const portsEach = 4
-
-// freePorts are ports that nobody has now: a server of ours can't be given a listener.
-func freePorts(n int) ([]int, error) {
-	var ports []int
-	for range n {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, err
-		}
-		defer l.Close() // all are held until all are known
-		ports = append(ports, l.Addr().(*net.TCPAddr).Port)
-	}
-	return ports, nil
-}
 
 func (e *Ensemble) start() error {
 	for i := range e.servers {

@@ -78,7 +78,7 @@ func ask(t *testing.T, c net.Conn, seq int32) {
 	t.Helper()
 	ctx, out := context.Background(), thrift.NewTMemoryBuffer()
 	proto := thrift.NewTBinaryProtocolConf(out, nil)
-	err := errors.Join(proto.WriteMessageBegin(ctx, "who", thrift.CALL, seq), (&text{"?"}).Write(ctx, proto), proto.WriteMessageEnd(ctx))
+	err := errors.Join(proto.WriteMessageBegin(ctx, "who", thrift.CALL, seq), (&prove.Text{S: "?"}).Write(ctx, proto), proto.WriteMessageEnd(ctx))
 	if err == nil {
 		_, err = c.Write(append(binary.BigEndian.AppendUint32(nil, uint32(out.Len())), out.Bytes()...))
 	}
@@ -100,9 +100,9 @@ func reply(t *testing.T, c net.Conn) string {
 	if _, typ, _, err := proto.ReadMessageBegin(ctx); err != nil || typ != thrift.REPLY {
 		t.Fatal(typ, err)
 	}
-	var who text
+	var who prove.Text
 	if err := who.Read(ctx, proto); err != nil {
 		t.Fatal(err)
 	}
-	return who.s
+	return who.S
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/client"
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 // Tally is what became of the calls that ended since it was begun.
@@ -81,9 +82,9 @@ func (l *Load) pace() {
 
 // One makes a call and counts it.
 func (l *Load) One(i int) error {
-	var who text
-	_, err := l.to[i].Call(context.Background(), "who", &text{"?"}, &who)
-	service, addr, _ := strings.Cut(who.s, "|")
+	var who prove.Text
+	_, err := l.to[i].Call(context.Background(), "who", &prove.Text{S: "?"}, &who)
+	service, addr, _ := strings.Cut(who.S, "|")
 	now := time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()

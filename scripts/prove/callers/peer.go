@@ -17,6 +17,8 @@ import (
 
 	"github.com/apache/thrift/lib/go/thrift"
 	"golang.org/x/sys/unix"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
 // peer is a Thrift server; a process of its own has some of them. Every call is answered with who answers,
@@ -172,39 +174,9 @@ func (p *peer) answer(frame []byte) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	who := text{p.name}
-	if err := errors.Join(reply.WriteMessageBegin(ctx, name, thrift.REPLY, seq), who.write(ctx, reply, 0), reply.WriteMessageEnd(ctx)); err != nil {
+	who := prove.Text{S: p.name}
+	if err := errors.Join(reply.WriteMessageBegin(ctx, name, thrift.REPLY, seq), who.Reply(ctx, reply), reply.WriteMessageEnd(ctx)); err != nil {
 		return nil, err
 	}
 	return append(binary.BigEndian.AppendUint32(nil, uint32(out.Len())), out.Bytes()...), nil
-}
-
-// text is {1: string} as arguments and {0: string} as a result.
-type text struct{ s string }
-
-// Write implements thrift.TStruct for arguments.
-func (t *text) Write(ctx context.Context, p thrift.TProtocol) error { return t.write(ctx, p, 1) }
-
-func (t *text) write(ctx context.Context, p thrift.TProtocol, id int16) error {
-	return errors.Join(p.WriteStructBegin(ctx, "text"), p.WriteFieldBegin(ctx, "s", thrift.STRING, id), p.WriteString(ctx, t.s),
-		p.WriteFieldEnd(ctx), p.WriteFieldStop(ctx), p.WriteStructEnd(ctx))
-}
-
-// Read implements thrift.TStruct: the first string field is the text.
-func (t *text) Read(ctx context.Context, p thrift.TProtocol) error {
-	if _, err := p.ReadStructBegin(ctx); err != nil {
-		return err
-	}
-	for {
-		_, typ, _, err := p.ReadFieldBegin(ctx)
-		if err != nil || typ == thrift.STOP {
-			return err
-		}
-		if typ != thrift.STRING {
-			return errors.New("a field that is not a string")
-		}
-		if t.s, err = p.ReadString(ctx); err != nil {
-			return err
-		}
-	}
 }
