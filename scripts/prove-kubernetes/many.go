@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"fmt"
-	"slices"
 	"sync"
 	"time"
 
@@ -20,7 +19,6 @@ const (
 	loadedMax    = 5 * time.Second
 	rssMax       = 80 << 20
 	changeMax    = 200 * time.Millisecond
-	changes      = 10
 )
 
 func many(i int) string { return fmt.Sprintf("many.S%04d", i) }
@@ -87,46 +85,17 @@ func scale(ctx context.Context, s *stage, t *prove.Table) error {
 	})
 	callers.Calls(t, fmt.Sprintf("%d Services of %d", manyCalled, manyServices), n, time.Since(begun))
 	if err == nil {
-		err = s.single(ctx, t)
+		err = s.OneByOne(ctx, t, many(0), "the slice was written", changeMax, func(i int) (time.Duration, error) { return s.grow(ctx, i) })
 	}
 	return err
 }
 
-// single adds one server after the other to a service that all calls go to.
-func (s *stage) single(ctx context.Context, t *prove.Table) error {
-	all := s.Load
-	defer func() { s.Load = all }()
-	var err error
-	if s.Load, err = callers.NewLoad(s.Proxy.AddressFile(), callers.Rate, many(0)); err != nil {
-		return err
-	}
-	defer s.Load.Stop()
-	var took []time.Duration
-	begun := time.Now()
-	n, err := s.Under(ctx, func() error {
-		for i := range changes {
-			p, err := s.start(many(0), fmt.Sprintf("10.98.200.%d:20000", 1+perService+i))
-			if err != nil {
-				return err
-			}
-			s.pods[many(0)] = append(s.pods[many(0)], p)
-			d, err := s.told(ctx, many(0))
-			if err != nil {
-				return err
-			}
-			took = append(took, d)
-			if err := callers.Wait(ctx, callers.Settle/2); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	callers.Calls(t, "one server more, ten times", n, time.Since(begun))
+// grow adds the i-th server more to the first service.
+func (s *stage) grow(ctx context.Context, i int) (time.Duration, error) {
+	p, err := s.start(many(0), fmt.Sprintf("10.98.200.%d:20000", 1+perService+i))
 	if err != nil {
-		return err
+		return 0, err
 	}
-	slices.Sort(took)
-	t.Note("… its first reply after the slice was written, median", took[changes/2].Round(time.Millisecond).String())
-	callers.Seen(t, "… its first reply after the slice was written, the slowest of ten", took[changes-1], changeMax)
-	return nil
+	s.pods[many(0)] = append(s.pods[many(0)], p)
+	return s.told(ctx, many(0))
 }

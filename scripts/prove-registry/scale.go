@@ -6,7 +6,6 @@ import (
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -24,7 +23,6 @@ const (
 	loadedMax    = 5 * time.Second
 	rssMax       = 80 << 20
 	changeMax    = 200 * time.Millisecond
-	changes      = 10
 	roundMax     = 5 * time.Millisecond
 	exchanges    = 5
 	kept         = 10              // services that lose nothing in the mass change, so that its end can be counted
@@ -94,46 +92,12 @@ func scale(ctx context.Context, s *stage, t *prove.Table) error {
 	})
 	callers.Calls(t, "50 services of 2000", n, time.Since(begun))
 	if err == nil {
-		err = s.single(ctx, t)
+		err = s.OneByOne(ctx, t, many(0), "its registration", changeMax, func(int) (time.Duration, error) { return s.change(ctx, many(0)) })
 	}
 	if err == nil {
 		err = s.mass(ctx, t, nodes)
 	}
 	return err
-}
-
-// single registers one server after the other of a service that all calls go to.
-func (s *stage) single(ctx context.Context, t *prove.Table) error {
-	all := s.Load
-	defer func() { s.Load = all }()
-	var err error
-	if s.Load, err = callers.NewLoad(s.Proxy.AddressFile(), callers.Rate, many(0)); err != nil {
-		return err
-	}
-	defer s.Load.Stop()
-	var took []time.Duration
-	begun := time.Now()
-	n, err := s.Under(ctx, func() error {
-		for range changes {
-			d, err := s.change(ctx, many(0))
-			if err != nil {
-				return err
-			}
-			took = append(took, d)
-			if err := callers.Wait(ctx, callers.Settle/2); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	callers.Calls(t, "one server more, ten times", n, time.Since(begun))
-	if err != nil {
-		return err
-	}
-	slices.Sort(took)
-	t.Note("… its first reply after its registration, median", took[changes/2].Round(time.Millisecond).String())
-	callers.Seen(t, "… its first reply after its registration, the slowest of ten", took[changes-1], changeMax)
-	return nil
 }
 
 // mass replaces one endpoint of every service, again and again.
@@ -144,7 +108,7 @@ func (s *stage) mass(ctx context.Context, t *prove.Table, nodes [][]string) erro
 	waited, begun := queued(s.Proxy.Process.PID()), time.Now()
 	n, err := s.Under(ctx, func() error {
 		for k := range exchanges {
-			before, quiet, _, err := s.calm(ctx, manyServices*perService+changes+float64(k*kept))
+			before, quiet, _, err := s.calm(ctx, manyServices*perService+callers.Changes+float64(k*kept))
 			if err != nil {
 				return err
 			}

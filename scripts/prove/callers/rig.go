@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
@@ -21,6 +22,7 @@ const (
 	Settle   = time.Second      // of load, before an event and after it
 	Patience = 60 * time.Second // for anything that has no target
 	Drained  = 3 * time.Second  // a server that shall end has ended
+	Changes  = 10               // of OneByOne
 )
 
 // Rig is servers, a proxy and callers. Its methods are for one goroutine.
@@ -169,4 +171,39 @@ func Wait(ctx context.Context, d time.Duration) error {
 	case <-time.After(d):
 		return nil
 	}
+}
+
+// OneByOne adds one server after the other to a service that all calls go to meanwhile. change adds one and returns how
+// long after that its first reply came; after says in the table from what on that was.
+func (r *Rig) OneByOne(ctx context.Context, t *prove.Table, service, after string, most time.Duration, change func(i int) (time.Duration, error)) error {
+	all := r.Load
+	defer func() { r.Load = all }()
+	var err error
+	if r.Load, err = NewLoad(r.Proxy.AddressFile(), Rate, service); err != nil {
+		return err
+	}
+	defer r.Load.Stop()
+	var took []time.Duration
+	begun := time.Now()
+	n, err := r.Under(ctx, func() error {
+		for i := range Changes {
+			d, err := change(i)
+			if err != nil {
+				return err
+			}
+			took = append(took, d)
+			if err := Wait(ctx, Settle/2); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	Calls(t, "one server more, ten times", n, time.Since(begun))
+	if err != nil {
+		return err
+	}
+	slices.Sort(took)
+	t.Note("… its first reply after "+after+", median", took[Changes/2].Round(time.Millisecond).String())
+	Seen(t, "… its first reply after "+after+", the slowest of ten", took[Changes-1], most)
+	return nil
 }
