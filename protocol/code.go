@@ -30,6 +30,14 @@ const (
 	CodeUnauthenticated              // a hand-off hello that is not authenticated
 	CodeGrant                        // a hand-off call above its grant
 	CodeBadReply                     // the endpoint's reply was not understood
+	CodeLimit                        // a rule's limit is reached (policy: never sent again)
+	CodeDenied                       // a rule denies access (policy)
+	CodeBreaker                      // a breaker is open for the method (policy)
+	CodeSubset                       // no endpoint of the part that a rule sends the call to
+	CodeSourceQueue                  // the source has too many calls waiting for their turn
+	CodeQuarantined                  // the source is quarantined
+	CodeOverload                     // the proxy protects itself
+	CodeGoHome                       // a moved call whose host's grant is spent
 	CodeInternal                     // a defect of the proxy
 	numCodes
 )
@@ -89,6 +97,14 @@ var codeTable = [NumCodes]codeInfo{
 	CodeUnauthenticated:  {"unauthenticated", AppUnsupportedClient, false, false, "Err-Core-401"},
 	CodeGrant:            {"grant", AppLoadshedding, false, true, "Err-Core-528"},
 	CodeBadReply:         {"bad_reply", AppInternalError, true, false, "Err-Core-506"},
+	CodeLimit:            {"limit", AppLoadshedding, false, false, "Err-Core-429"},
+	CodeDenied:           {"denied", AppInternalError, false, false, "Err-Core-403"},
+	CodeBreaker:          {"breaker", AppLoadshedding, false, false, "Err-Core-531"},
+	CodeSubset:           {"subset", AppLoadshedding, false, true, "Err-Core-532"},
+	CodeSourceQueue:      {"source_queue", AppLoadshedding, false, true, "Err-Core-533"},
+	CodeQuarantined:      {"quarantined", AppLoadshedding, false, false, "Err-Core-534"},
+	CodeOverload:         {"overload", AppLoadshedding, false, true, "Err-Core-535"},
+	CodeGoHome:           {"go_home", AppLoadshedding, false, true, "Err-Core-536"},
 	CodeInternal:         {"internal", AppInternalError, true, false, "Err-Core-500"},
 }
 
@@ -109,6 +125,12 @@ func (c Code) NotExecuted() bool { return !codeTable[c].executed }
 // Retry reports whether a caller may send the call again elsewhere.
 func (c Code) Retry() bool { return codeTable[c].retry }
 
+// Policy reports whether somebody's will and no trouble ended the call: it is not sent again, and carries no not-executed mark,
+// which would have a thin client send it again.
+func (c Code) Policy() bool {
+	return c == CodeLimit || c == CodeDenied || c == CodeBreaker || c == CodeQuarantined
+}
+
 // RetCode returns the OSP retCode and dapeng respCode that answer this code.
 func (c Code) RetCode() string { return codeTable[c].ret }
 
@@ -123,7 +145,7 @@ type Fault struct {
 }
 
 // NotExecuted reports whether the fault may say so.
-func (f Fault) NotExecuted() bool { return f.Code.NotExecuted() && !f.Executed }
+func (f Fault) NotExecuted() bool { return f.Code.NotExecuted() && !f.Executed && !f.Code.Policy() }
 
 // Text returns the message as plain Thrift carries it: it begins with "not executed:" when that is certain (wire.md §9).
 func (f Fault) Text() string {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -23,6 +24,7 @@ type call struct {
 	charged      int64 // bytes charged to the source
 	stats        *methodStats
 
+	policy       *govern.Policy // never nil once the call was admitted and its service is known
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
 	tried        [maxTries]*cluster.Endpoint
@@ -204,20 +206,6 @@ func (c *call) setDeadline(m *protocol.Message) {
 }
 
 func (c *call) allowed() time.Duration { return time.Duration(c.deadline - c.from) }
-
-// pick chooses an endpoint that was not tried. A caller whose calls are ordered stays on the one it had.
-func (c *call) pick(w *worker) *cluster.Endpoint {
-	if c.d != nil && c.cluster.Ordered && c.ntried == 0 {
-		if e := c.d.sticky; e != nil && e.States[w.id].DownUntil <= w.now && c.cluster.Has(e) {
-			return e
-		}
-	}
-	e := c.cluster.Pick(w.id, w.now, w.rnd, c.tried[:c.ntried])
-	if e != nil && c.d != nil && c.cluster.Ordered {
-		c.d.sticky = e
-	}
-	return e
-}
 
 // smallFrame is up to where a frame's bytes are covered by the bound on calls and not charged one by one.
 const smallFrame = 4 << 10

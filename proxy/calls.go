@@ -10,8 +10,8 @@ import (
 
 // This file is the path of a call. Everything here runs on the loop of the caller's worker.
 //
-//	downstream.readable ─► onRequest ─► choose ─► upstream.send ─► flush ─► endpoint
-//	                          │            └──► handOver ─► a remote proxy's connection, sent in the same way
+//	downstream.readable ─► onRequest ─► govern ─► choose ─► upstream.send ─► flush ─► endpoint
+//	                          │                      └──► handOver ─► a remote proxy's connection, sent in the same way
 //	                          ├──► lookUp: waits until its service is known, then choose (lookup.go)
 //	                          └──► fail ◄── deadline, lost connection, no endpoint, a bound
 //	endpoint ─► upstream.readable ─► onReply ─► downstream's slot ─► flush ─► caller
@@ -29,7 +29,7 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 	f := w.admit(c, d, m)
 	switch {
 	case f.Code == protocol.CodeOK:
-		w.choose(c, m)
+		w.govern(c, m)
 	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
 	case !w.handOver(c, m, f.Code):
 		w.fail(c, f)
@@ -107,12 +107,8 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		w.calls.put(c)
 		return
 	}
-	code := outcome(m)
-	state := &c.endpoint.States[w.id]
-	state.Observe(w.now - c.sentAt)
-	if code == protocol.CodeOK {
-		state.Succeeded(w.now)
-	}
+	class, code := outcome(m)
+	w.observe(c, class)
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return
@@ -176,19 +172,6 @@ func (c *call) expired(int64) {
 		u.owed(c)
 	}
 	w.fail(c, f)
-}
-
-// outcome classifies a reply (product.md, "Failure classes").
-func outcome(m *protocol.Message) protocol.Code {
-	if m.Type != protocol.MessageException {
-		return protocol.CodeOK
-	}
-	if len(m.RetCode) > 0 {
-		if where, _ := m.Find("errorLocation"); !protocol.SystemRetCode(m.RetCode, where) {
-			return protocol.CodeOK // a business error
-		}
-	}
-	return protocol.CodeAppException
 }
 
 // notExecuted reports whether a remote proxy answered that it did not run a call.

@@ -33,7 +33,13 @@ type Config struct {
 }
 
 // Identity is who a caller is, as far as the proxy can know it; fixed at accept.
-type Identity struct{ Source, Workload string }
+type Identity struct {
+	Source    string            // its key
+	Workload  string            // the set of sources it is one of
+	Namespace string            // of its pod; "": none is known
+	Unit      string            // its systemd unit; likewise
+	Labels    map[string]string // of its pod, as they were at accept; not to be changed
+}
 
 // Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.
 type Limits struct {
