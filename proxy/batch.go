@@ -51,8 +51,13 @@ func (w *worker) end() {
 		}
 		w.flush() // may end calls and connections: look again
 	}
+	if w.shares.turns.Len() > 0 && !w.flushPending { // some wait for their turn: it is at the end of the round
+		w.flushPending = true
+		w.signal()
+	}
 	if !w.flushPending {
 		w.inBatch = false
+		w.shares.turns.Forgive()
 	}
 	if w.flushPending { // the round's own end comes here
 		return
@@ -60,7 +65,8 @@ func (w *worker) end() {
 	w.setAlarm()
 }
 
-// round is a control byte's work: the flush at the end of a poll round, timers that are due, tasks from outside.
+// round is a control byte's work: the flush at the end of a poll round, timers that are due, tasks from outside, and those who
+// wait for their source's turn.
 func (w *worker) round() {
 	pending, began := w.flushPending, w.now
 	w.flushPending = false
@@ -76,6 +82,7 @@ func (w *worker) round() {
 	}
 	w.runTasks()
 	w.wheel.advance(w.now)
+	w.serveTurns()
 	w.resume()
 	w.closeDoomed()
 	w.flush()

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -37,6 +38,10 @@ type downstream struct {
 	upload     *upload   // a large call that is on its way
 	relay      *upstream // brings a large reply
 	turns      callQueue // ordered calls whose look-up is over and that others are before
+	lane       *lane
+	place      fair.Item[*downstream] // among those who wait for their source's turn
+	since      int64                  // when it came there
+	stopped    bool                   // its source has used its share for now
 }
 
 func (d *downstream) begun(c gnet.Conn) {
@@ -44,6 +49,7 @@ func (d *downstream) begun(c gnet.Conn) {
 	d.conn, d.owner, d.timer.fire, d.opened = c, d, d, true
 	d.openedAt, d.lastActive = w.now, w.now
 	d.codec = d.l.codec // pinned, or nil
+	d.lane = w.laneOf(d.src)
 	w.downs[d] = struct{}{}
 	w.load.Add(1)
 	w.stats.accepted++
@@ -69,6 +75,12 @@ func (d *downstream) closed(err error) {
 	w.bufs.put(d.out)
 	d.slots, d.out, d.held = nil, nil, 0
 	d.account()
+	if d.lane != nil {
+		if d.place.Queued() {
+			w.shares.turns.Remove(&d.place)
+		}
+		d.lane.leave(w)
+	}
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
 	w.p.logClose("caller", reason, err, d)
@@ -91,7 +103,7 @@ func (d *downstream) readable() {
 	}
 	used := 0
 	if !d.blocked {
-		used = d.consume(buf)
+		used = d.share(buf)
 	}
 	d.settle(buf, used)
 }
@@ -102,18 +114,22 @@ func (d *downstream) proceed() {
 	if len(d.in) == 0 || d.closing != "" {
 		return
 	}
-	d.settle(d.in, d.consume(d.in))
+	d.settle(d.in, d.share(d.in))
 }
 
 func (d *downstream) settle(buf []byte, used int) {
-	if d.conn == nil {
+	if !d.live() {
 		return
 	}
 	d.keep(buf, used)
-	if d.blocked || d.upload != nil {
+	if d.stopped {
+		d.w.await(d)
+	}
+	waits := d.upload != nil || d.place.Queued()
+	if d.blocked || waits {
 		d.partialSince = 0 // not the caller's fault, or lastActive tells
 	}
-	if d.upload != nil && d.full() {
+	if waits && d.full() {
 		d.park()
 	}
 	d.account()
@@ -149,7 +165,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 		}
 	}
 	w, m := d.w, &d.w.msg
-	for used < len(buf) && d.closing == "" && d.conn != nil {
+	for used < len(buf) && d.closing == "" && d.live() {
 		if d.relay != nil && d.outOfOrder { // what would be answered now would come into the middle of a reply
 			d.blocked = true
 			return used
@@ -159,6 +175,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 			if used += n; n == 0 {
 				return used
 			}
+			w.spend(d.lane, bytesCost(n))
 			continue
 		}
 		n, err := d.codec.Split(&d.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
@@ -187,6 +204,10 @@ func (d *downstream) consume(buf []byte) (used int) {
 		d.whole = false
 		used += n
 		d.take(m)
+		if !w.spend(d.lane, callCost+bytesCost(n)) && used < len(buf) {
+			d.stopped = true
+			return used
+		}
 	}
 	return used
 }

@@ -50,7 +50,7 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, born: time.Now()}
 	p.clock = func() int64 { return int64(time.Since(p.born)) }
 	p.life, p.endLife = context.WithCancel(context.Background())
-	p.sources.byKey = map[string]*source{}
+	p.sources.byKey, p.sources.workers = map[string]*source{}, cfg.Workers
 	for _, c := range cfg.Codecs {
 		p.codecs[c.Framing()] = c
 	}

@@ -17,12 +17,18 @@ type source struct {
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64
+
+	lanes          []atomic.Pointer[lane] // by worker
+	weight         atomic.Int64           // among the sources of its workload
+	workloadWeight atomic.Int64           // ... of that among workloads
 }
 
 // sources finds a source by its key. Safe for concurrent use.
 type sources struct {
-	mu    sync.Mutex
-	byKey map[string]*source
+	mu      sync.Mutex
+	byKey   map[string]*source
+	workers int
+	weigh   func(Identity) (weight, workloadWeight int) // nil: all weigh 1
 }
 
 // join counts one more connection of a source; nil when it has max already.
@@ -31,7 +37,8 @@ func (s *sources) join(id Identity, max int) *source {
 	defer s.mu.Unlock()
 	src := s.byKey[id.Source]
 	if src == nil {
-		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload)}
+		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload), lanes: make([]atomic.Pointer[lane], s.workers)}
+		src.setWeights(s.weigh)
 		s.byKey[id.Source] = src
 	}
 	if src.conns.Load() >= int64(max) {
@@ -39,6 +46,30 @@ func (s *sources) join(id Identity, max int) *source {
 	}
 	src.conns.Add(1)
 	return src
+}
+
+// maxWeight is the most that a source or a workload may weigh.
+const maxWeight = 1000
+
+func (s *source) setWeights(weigh func(Identity) (weight, workloadWeight int)) {
+	one, all := 1, 1
+	if weigh != nil {
+		one, all = weigh(s.Identity)
+	}
+	s.weight.Store(int64(min(max(one, 1), maxWeight)))
+	s.workloadWeight.Store(int64(min(max(all, 1), maxWeight)))
+}
+
+// SetShares says what part of the proxy's work sources and workloads get when there is not enough for all: by their weights,
+// 1 to 1000; workloads share first, then the sources of each. nil: all weigh 1. It holds for those that are there, too, from
+// their next turn on. weigh must be quick and is called under a lock. Safe for concurrent use.
+func (p *Proxy) SetShares(weigh func(Identity) (weight, workloadWeight int)) {
+	p.sources.mu.Lock()
+	defer p.sources.mu.Unlock()
+	p.sources.weigh = weigh
+	for _, src := range p.sources.byKey {
+		src.setWeights(weigh)
+	}
 }
 
 // leave ends one connection of a source. A source without connections is kept for its counters while there is room.

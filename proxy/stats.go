@@ -15,7 +15,7 @@ type workerStats struct {
 	methods map[string]map[string]*methodStats
 	accepted, connected, dials, connectErrors,
 	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
-	uploads, relays, pauses, lookups, lookupTimeouts uint64
+	uploads, relays, pauses, lookups, lookupTimeouts, deferred uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -24,6 +24,7 @@ type workerStats struct {
 	closedDown map[closeReason]uint64
 	closedUp   map[closeReason]uint64
 	started    uint64
+	delays     Histogram // µs from the read that brought a call to its being taken, of one in 16
 	rounds     Histogram // µs from a batch's first event to the end of its flush
 	longest    int64     // of them since somebody last asked, ns; table take-ups and tasks from outside too
 }
@@ -239,6 +240,7 @@ func (s *workerStats) counters() map[string]uint64 {
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
+		"turns_waited": s.deferred,
 	}
 }
 

@@ -41,6 +41,7 @@ type worker struct {
 	pools    []*pool
 	retiring retiring
 	lookups  lookups
+	shares   shares
 	wheel    *wheel
 	retries  retryBudget
 	stats    workerStats
@@ -76,6 +77,7 @@ func newWorker(p *Proxy, id int) *worker {
 	}
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
+	w.shares.init()
 	w.retries.left = retryMost
 	w.stats.init(p)
 	return w

@@ -31,6 +31,9 @@ func (f *Flow[T]) Queued() int { return f.queued }
 // Generation changes when the flow's account is closed: what was used before counts no more.
 func (f *Flow[T]) Generation() uint32 { return f.generation }
 
+// Open reports whether the flow has an account: something of it waits, or it has used something lately.
+func (f *Flow[T]) Open() bool { return f.in != nil }
+
 // Workload returns the workload of a source's flow.
 func (f *Flow[T]) Workload() *Flow[T] { return f.parent }
 
