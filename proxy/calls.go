@@ -109,6 +109,7 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	}
 	class, code := outcome(m)
 	w.observe(c, class)
+	w.replied(c, len(m.Frame))
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return

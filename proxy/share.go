@@ -130,6 +130,13 @@ func (w *worker) spend(l *lane, cost int64) (goesOn bool) {
 	return s.turns.Credit(&l.flow)
 }
 
+// replied counts a large reply against the source that it goes to: that of a small one is in callCost.
+func (w *worker) replied(c *call, n int) {
+	if n > smallFrame && c.d != nil {
+		w.spend(c.d.lane, bytesCost(n))
+	}
+}
+
 // share takes as many of the bytes as the source may have taken now; the rest waits for the source's turn.
 func (d *downstream) share(buf []byte) (used int) {
 	w, l := d.w, d.lane
