@@ -38,7 +38,7 @@ func (w *worker) end() {
 	for {
 		w.resume()
 		w.closeDoomed()
-		if len(w.ready) > 0 { // what was closed had a frame wait
+		if len(w.ready) > 0 || w.displaced.head() != nil { // what was closed had a frame wait
 			continue
 		}
 		if len(w.dirty) == 0 || w.flushPending {
@@ -97,8 +97,11 @@ func (w *worker) setAlarm() {
 	}
 }
 
-// resume goes on with callers whose next frame had to wait for a slot.
+// resume goes on with calls that had to give way, and with callers whose next frame had to wait for a slot.
 func (w *worker) resume() {
+	if w.displaced.head() != nil {
+		w.run(w.moveOn)
+	}
 	for len(w.ready) > 0 {
 		d := w.ready[len(w.ready)-1]
 		w.ready = w.ready[:len(w.ready)-1]

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -42,13 +43,17 @@ type call struct {
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
-	pool         *pool      // where it waits for a connection
-	queue        *callQueue // where it waits for a look-up or its turn
-	pnext, pprev *call
-	kept         []byte // its frame while it waits, the stub of a large one
-	keptCodec    protocol.Codec
-	upload       *upload // the rest of a large frame, which has not all come or left
-	relayed      bool    // its caller has a part of its reply
+	pool      *pool      // where it waits for a connection
+	queue     *callQueue // where it waits for a look-up or its turn
+	item      fair.Item[*call]
+	flow      *fair.Flow[*call] // whose share of a pool's queue it was sent on; nil: it did not wait
+	flowEra   uint32            // generation of that
+	flowCost  int64             // what it was charged there
+	displaced bool              // had to give way in a full queue
+	kept      []byte            // its frame while it waits, the stub of a large one
+	keptCodec protocol.Codec
+	upload    *upload // the rest of a large frame, which has not all come or left
+	relayed   bool    // its caller has a part of its reply
 
 	start    int64
 	from     int64 // where its deadline counts from

@@ -43,6 +43,9 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 	if c.ntried > 0 {
 		code = protocol.CodeConnect
 	}
+	if c.displaced {
+		code = protocol.CodeQueueFull
+	}
 	for int(c.ntried) < maxTries {
 		ep := c.pick(w)
 		if ep == nil {
@@ -196,6 +199,8 @@ func describe(code protocol.Code, c *call) string {
 		return "no endpoint of service " + name + " could be reached"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
+	case protocol.CodeSourceQueue:
+		return "source " + c.src.Source + " has too many calls waiting for a connection (limits.source_queued)"
 	case protocol.CodeDeadline:
 		if c.cluster == nil {
 			return "service " + name + " is not known here yet: its look-up was not over within " + c.allowed().String()

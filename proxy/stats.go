@@ -15,7 +15,7 @@ type workerStats struct {
 	methods map[string]map[string]*methodStats
 	accepted, connected, dials, connectErrors,
 	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
-	uploads, relays, pauses, lookups, lookupTimeouts, deferred uint64
+	uploads, relays, pauses, lookups, lookupTimeouts, deferred, displaced uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -240,7 +240,7 @@ func (s *workerStats) counters() map[string]uint64 {
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
-		"turns_waited": s.deferred,
+		"turns_waited": s.deferred, "displaced": s.displaced,
 	}
 }
 
@@ -328,7 +328,7 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 			states[i].DownUntil -= w.now
 			states[i].Failures = 0
 			if pl, ok := states[i].Pool.(*pool); ok {
-				states[i].Failures = pl.nWaiting
+				states[i].Failures = pl.waiting()
 			}
 		}
 		parts <- states

@@ -211,6 +211,9 @@ func (u *upstream) finished(c *call) {
 		c.unext.uprev = c.uprev
 	}
 	c.unext, c.uprev, c.up = nil, nil, nil
+	if c.flow != nil {
+		u.pool.settle(c)
+	}
 	if c.overdue {
 		c.overdue = false
 		u.overdue--

@@ -52,7 +52,8 @@ type worker struct {
 	dirty        []*session // have bytes to write
 	doomed       []*session // are to be closed after this batch
 	ready        []*downstream
-	flushPending bool // a control byte is under way that will bring us to flush
+	displaced    callQueue // had to give way in a full queue and go on with this batch
+	flushPending bool      // a control byte is under way that will bring us to flush
 
 	control   int    // -1 after stop, guarded by inbox; our end of the control socketpair
 	signal    func() // brings the loop round: one byte to control

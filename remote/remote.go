@@ -76,7 +76,7 @@ func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 		return false
 	}
 	switch code {
-	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull:
+	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeSourceQueue:
 		return true
 	case protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups:
 		return mayRemote
