@@ -148,7 +148,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.oneway = m.Type == protocol.MessageOneway
 	d.adopt(c)
 	c.src = d.src
-	calls := d.src.calls.Add(1)
+	calls := w.p.begin(d.src)
 	total := w.p.inFlight.Add(1)
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
@@ -171,6 +171,8 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
 	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
+	case !d.handoff && w.p.overShare(d.src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
 	case total > int64(lim.TotalCalls):
 		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
 	case d.src.bytes.Load() > lim.SourceBytes:
@@ -237,7 +239,7 @@ func (w *worker) finish(c *call, code protocol.Code) {
 	}
 	if d := c.d; d != nil {
 		w.record(c, code)
-		c.src.calls.Add(-1)
+		w.p.cease(c.src)
 		w.p.inFlight.Add(-1)
 		if c.charged > 0 {
 			c.src.bytes.Add(-c.charged)

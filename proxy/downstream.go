@@ -39,6 +39,7 @@ type downstream struct {
 	lane       *lane
 	place      fair.Item[*downstream] // among those who wait for their source's turn
 	since      int64                  // when it came there
+	overfull   bool                   // is given up for its source's own bytes
 	stopped    bool                   // its source has used its share for now
 }
 
@@ -81,6 +82,7 @@ func (d *downstream) closed(err error) {
 	}
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
+	d.offended(reason)
 	w.p.logClose("caller", reason, err, d)
 }
 
@@ -140,7 +142,8 @@ func (d *downstream) settle(buf []byte, used int) {
 // checkBytes gives up a caller whose bytes are in the way: its connection holds some, and a bound is passed.
 func (d *downstream) checkBytes() {
 	lim := &d.w.p.cfg.Limits
-	if len(d.in) > lim.MaxFrame+readBuffer || d.src.bytes.Load() > lim.SourceBytes || d.w.p.bytes.Load() > lim.TotalBytes {
+	d.overfull = d.src.bytes.Load() > lim.SourceBytes
+	if len(d.in) > lim.MaxFrame+readBuffer || d.overfull || d.w.p.bytes.Load() > lim.TotalBytes {
 		d.w.doom(&d.session, reasonBytes)
 	}
 }
@@ -224,6 +227,8 @@ func (d *downstream) take(m *protocol.Message) {
 		d.malformed(m, errNotACall)
 	case string(m.Service) == remote.Service && w.p.cfg.Accept != nil:
 		d.hello(m)
+	case d.src.quarantined(w.now):
+		d.refuse(m, quarantineFault(d.src))
 	default:
 		w.onRequest(d, m)
 	}

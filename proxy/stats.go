@@ -174,6 +174,7 @@ type RoundStats struct {
 	Worker  int
 	Rounds  Histogram     // µs
 	Longest time.Duration // since the last call of Stats
+	Delays  Histogram     // µs from the read that brought a call to its being taken, one call in 16
 }
 
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
@@ -193,6 +194,7 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s.Counters["accept_errors"] = a.errors.Load()
 	s.Counters["enrol_errors"] = a.enrolErrors.Load()
 	s.Counters["tls_errors"] = a.tlsErrors.Load()
+	s.Counters["quarantine_refused_connections"], s.Counters["quarantines"] = a.quarantined.Load(), p.quarantines.Load()
 	s.Counters["access_log_dropped"] = p.access.dropped.Load()
 	return s, err
 }
@@ -225,7 +227,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 			}
 		}
 		t.EndpointConns += int64(ups)
-		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest)})
+		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest), Delays: c.delays})
 		for k, m := range methods {
 			t.addMethod(k.service, k.method, &m)
 		}
