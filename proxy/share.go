@@ -1,6 +1,10 @@
 package proxy
 
-import "github.com/bellhop-mesh/bellhop/proxy/fair"
+import (
+	"sync/atomic"
+
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
+)
 
 // This file shares a worker's time out among the sources. What is queued are callers' connections whose bytes have come
 // and are not decoded, not calls: nothing is copied or decoded twice while nobody contends, and a caller that is ahead of
@@ -35,7 +39,7 @@ type lane struct {
 	team   *team
 	conns  int     // open ones of the source on this worker
 	factor float64 // how much dearer than their estimate its calls are, against what is usual here; 1 or more
-	delays delays
+	delays atomic.Pointer[delays] // nil: no sample yet
 }
 
 // team is a workload's part of a worker. Loop only.
@@ -234,5 +238,10 @@ func (s *shares) learn(l *lane, took, estimate int64) {
 func (w *worker) delayed(l *lane, ns int64) {
 	w.shares.delay += (ns - w.shares.delay) / 8
 	w.stats.delays.add(ns / 1000)
-	l.delays.add(ns)
+	d := l.delays.Load()
+	if d == nil {
+		d = &delays{}
+		l.delays.Store(d)
+	}
+	d.add(ns)
 }

@@ -181,7 +181,7 @@ func (n *node) startProxy(context.Context) error {
 	}
 	n.ids = n.newIdentifier()
 	n.proxy, err = proxy.New(proxy.Config{
-		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
+		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config), Quarantine: quarantine(n.Config),
 		Identify: newIdentify(n.ids, n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
 		Lookup: n.lookups.hook(),
 		Access: proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
