@@ -18,6 +18,7 @@ import (
 // What work costs, in ns as far as it can be told beforehand: what is measured corrects it (lane.factor).
 const (
 	callCost  = 5000    // a call and its reply, with its part of the system calls
+	openCost  = 20_000  // a connection of a caller, from accept to close
 	turnCost  = 200     // a look at a connection that brought no whole frame
 	quantum   = 32_000  // what a source of weight 1 may have in one turn
 	roundWork = 256_000 // served out of the queue before the loop looks for new bytes again
@@ -37,8 +38,8 @@ type lane struct {
 	src    *source
 	flow   fair.Flow[*downstream]
 	team   *team
-	conns  int     // open ones of the source on this worker
-	factor float64 // how much dearer than their estimate its calls are, against what is usual here; 1 or more
+	conns  int                    // open ones of the source on this worker
+	factor float64                // how much dearer than their estimate its calls are, against what is usual here; 1 or more
 	delays atomic.Pointer[delays] // nil: no sample yet
 }
 
