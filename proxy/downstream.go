@@ -300,7 +300,7 @@ func (d *downstream) expired(now int64) {
 	d.account()
 	idleAt := d.lastActive + int64(t.Idle)
 	switch {
-	case d.codec == nil && now >= d.openedAt+int64(t.Detect):
+	case d.codec == nil && now >= d.openedAt+int64(t.Detect) && !d.place.Queued():
 		d.w.doom(&d.session, reasonDetect)
 		return
 	case d.partialSince != 0 && now >= d.partialSince+int64(t.Frame):
@@ -318,7 +318,7 @@ func (d *downstream) expired(now int64) {
 	}
 	d.checkStall(now)
 	if d.codec == nil {
-		d.schedule(d.openedAt + int64(t.Detect))
+		d.schedule(max(d.openedAt+int64(t.Detect), now+16*recheck))
 	}
 	if d.partialSince != 0 {
 		d.schedule(d.partialSince + int64(t.Frame))
