@@ -38,7 +38,9 @@ type downstream struct {
 	turns      callQueue // ordered calls whose look-up is over and that others are before
 	lane       *lane
 	place      fair.Item[*downstream] // among those who wait for their source's turn
-	since      int64                  // when it came there
+	since      int64                  // when the oldest bytes that wait there came; 0: none do
+	mark       int                    // what lies at this place and behind in `in` came later; 0: nothing did
+	markAt     int64                  // ... and when
 	overfull   bool                   // is given up for its source's own bytes
 	incomplete bool                   // more bytes must come before anything can be taken
 	stopped    bool                   // its source has used its share for now
@@ -90,6 +92,7 @@ func (d *downstream) closed(err error) {
 
 // readable takes what has come.
 func (d *downstream) readable() {
+	d.marked()
 	buf := d.receive()
 	if d.doomedFor != "" {
 		return
