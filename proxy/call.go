@@ -29,6 +29,7 @@ type call struct {
 	limit        int32            // the number of the one that it waits for
 	queuedAt     int64            // since when it does, or did
 	brought      bool             // its caller named a deadline
+	ruledAway    bool             // handed over since a rule says so, though it could be served here
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint

@@ -55,6 +55,9 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 		}
 	}
 	if !w.handOver(c, m, code) {
+		if w.servedHere(c, m) {
+			return
+		}
 		if c.retried { // it was written once
 			code = protocol.CodeLost
 		}

@@ -77,10 +77,25 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 func (w *worker) toRemote(c *call, m *protocol.Message) bool {
 	here := c.cluster
 	if w.handOver(c, m, protocol.CodeOK) {
+		c.ruledAway = true
 		return true
 	}
 	c.cluster, c.handed, c.ntried = here, false, 0
 	return false
+}
+
+// servedHere has a call served here after all that a rule sent away, when no remote proxy could be reached.
+func (w *worker) servedHere(c *call, m *protocol.Message) bool {
+	if !c.ruledAway || c.retried {
+		return false
+	}
+	cl := w.table.Lookup(c.to.Service)
+	if cl == nil {
+		return false
+	}
+	c.cluster, c.handed, c.ruledAway, c.ntried = cl, false, false, 0
+	w.choose(c, m)
+	return true
 }
 
 // ruledDeadline puts a rule's deadline in force: it goes before the service's, and bounds what the caller brought.

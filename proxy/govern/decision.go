@@ -25,12 +25,12 @@ type Outcome uint8
 
 // The outcomes, but for that it passed.
 const (
-	Rejected   Outcome = iota // it was refused
-	Queued                    // it had to wait
-	QueueFull                 // it would have had to, and too many did: refused
-	QueueLate                 // it waited in vain: refused
-	Overflowed                // the remote tier has it
-	Privileged                // its source passes limits
+	Rejected    Outcome = iota // it was refused
+	Queued                     // it had to wait
+	QueueFull                  // it would have had to, and too many did: refused
+	QueueLate                  // it waited in vain: refused
+	Overflowed                 // the remote tier has it
+	Privileged                 // its source passes limits
 	NumOutcomes = int(Privileged) + 1
 )
 
