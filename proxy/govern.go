@@ -51,6 +51,9 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
 		return
 	}
+	if r := c.policy.Retry; r != nil && r.Idempotent {
+		c.idempotent = !c.oneway && c.upload == nil
+	}
 	c.ruledDeadline(m)
 	if len(c.policy.Limits) > 0 && c.hops == 0 {
 		if r.Privileged {
@@ -80,7 +83,7 @@ func (w *worker) toRemote(c *call, m *protocol.Message) bool {
 		c.ruledAway = true
 		return true
 	}
-	c.cluster, c.handed, c.ntried = here, false, 0
+	c.cluster, c.handed, c.tries = here, false, attempts{}
 	return false
 }
 
@@ -93,7 +96,7 @@ func (w *worker) servedHere(c *call, m *protocol.Message) bool {
 	if cl == nil {
 		return false
 	}
-	c.cluster, c.handed, c.ruledAway, c.ntried = cl, false, false, 0
+	c.cluster, c.handed, c.ruledAway, c.tries = cl, false, false, attempts{}
 	w.choose(c, m)
 	return true
 }

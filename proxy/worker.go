@@ -48,7 +48,6 @@ type worker struct {
 	retiring retiring
 	lookups  lookups
 	wheel    *wheel
-	retries  retryBudget
 	stats    workerStats
 	bufs     bufferPool
 
@@ -82,7 +81,6 @@ func newWorker(p *Proxy, id int) *worker {
 	}
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
-	w.retries.left = retryMost
 	w.stats.init(p)
 	return w
 }
