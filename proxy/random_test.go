@@ -11,6 +11,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -22,16 +23,19 @@ func TestRandomly(t *testing.T) {
 	if testing.Short() {
 		seeds = 300
 	}
-	replies, lookups := 0, 0
+	replies, lookups, waited := 0, 0, uint64(0)
 	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := randomly(t, seed)
 			replies += c.replies
 			lookups += int(c.w.stats.lookups)
+			for _, n := range c.w.ruleCounts {
+				waited += n.Outcomes[govern.Queued]
+			}
 		})
 	}
-	if replies < 1000 || lookups < 500 {
-		t.Errorf("only %d calls were replied to, and %d services looked up: this shows nothing", replies, lookups)
+	if replies < 1000 || lookups < 500 || waited < 500 {
+		t.Errorf("only %d calls were replied to, %d services looked up, and %d calls waited for limits: this shows nothing", replies, lookups, waited)
 	}
 }
 
@@ -119,6 +123,7 @@ func randomly(t *testing.T, seed uint64) *chance {
 		}
 	}, c.snapshot())
 	c.noteEndpoints()
+	c.changeRules()
 	for range 4 {
 		c.callers = append(c.callers, &player{})
 	}
@@ -212,6 +217,7 @@ func (c *chance) step() {
 	default:
 		c.setTable(c.snapshot())
 		c.noteEndpoints()
+		c.changeRules()
 		c.woken = true
 		c.settle()
 	}
