@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -112,6 +113,11 @@ func FuzzRules(f *testing.F) {
 				t.Fatalf("the error is %T %v", err, err)
 			}
 			return
+		}
+		g := r.Govern()
+		d := g.Resolve("demo.Greeter", "hello", &govern.Source{Key: "k", Namespace: "shop"}, nil).For(&govern.Call{Header: keys{"x-user": "17"}})
+		if len(d.Policy.Limits) > g.Len() || d.Policy.Split != nil && d.Policy.Split.Total < 1 {
+			t.Fatalf("%d rules decide %+v", g.Len(), d.Policy)
 		}
 		out := NewApplier(nil, nil).Apply(snap, r)
 		if len(out.Services) != len(snap.Services) {
