@@ -41,28 +41,9 @@ func (w *worker) resolve(c *call) *govern.Resolved {
 // forget is due when rules or table change.
 func (s *resolved) forget() { s.now, s.old = nil, nil }
 
-// known is the source as rules see it.
-func (s *source) known() *govern.Source {
-	return &govern.Source{Key: s.Source, Workload: s.Workload, Namespace: s.Namespace, Unit: s.Unit, PodLabels: s.Labels}
-}
-
-// share is a source's policy and the rules that say so.
-type share struct {
-	rules *govern.Rules
-	govern.SourcePolicy
-}
-
-// sourcePolicy returns what the rules in force say of a source. Loop only.
-func (w *worker) sourcePolicy(src *source) govern.SourcePolicy {
-	if w.rules == nil {
-		return govern.SourcePolicy{}
-	}
-	s := src.share.Load()
-	if s == nil || s.rules != w.rules {
-		s = &share{w.rules, w.rules.Source(src.known())}
-		src.share.Store(s)
-	}
-	return s.SourcePolicy
+// known is who calls as rules see it.
+func (id *Identity) known() *govern.Source {
+	return &govern.Source{Key: id.Source, Workload: id.Workload, Namespace: id.Namespace, Unit: id.Unit, PodLabels: id.Labels}
 }
 
 // newRules takes rules up. Loop only.
