@@ -190,7 +190,7 @@ func (c *call) handTo(n *call) {
 	n.w, n.id, n.timer = w, id, timer{fire: n}
 	n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue = up, unext, uprev, begin, end, sentAt, overdue
 	c.to, c.kept = to, kept
-	c.d, c.dnext, c.dprev, c.charged = nil, nil, nil, 0
+	c.d, c.dnext, c.dprev, c.charged, c.permits = nil, nil, nil, 0, nil
 	if n.dprev == nil {
 		d.calls = n
 	} else {
