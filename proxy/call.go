@@ -184,9 +184,12 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	return protocol.Fault{}
 }
 
+// mayRunTwice reports whether a call could be sent again at all: a oneway is not, and of a large one nothing is kept.
+func (c *call) mayRunTwice() bool { return !c.oneway && c.upload == nil }
+
 // declared takes up what the service says of the method.
 func (c *call) declared(m *protocol.Message) {
-	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
+	c.idempotent = c.cluster.Idempotent(m.Method) && c.mayRunTwice()
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		c.d.acknowledge(c, m)

@@ -168,9 +168,7 @@ func (c *call) expired(int64) {
 	switch {
 	case w.now >= c.deadline:
 	case c.tries.paused:
-		c.tries.paused = false
-		w.wheel.arm(&c.timer, c.deadline)
-		w.resubmit(c, c.keptCodec, c.kept)
+		w.nextAttempt(c)
 		return
 	case c.attemptOver():
 		return

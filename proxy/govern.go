@@ -46,6 +46,9 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 	d := r.For(&govern.Call{Version: m.Version, Caller: m.Caller, Header: m})
 	d.Count()
 	c.policy, c.decision = &d.Policy, d
+	if r := d.Policy.Retry; r != nil && r.Idempotent {
+		c.idempotent = c.mayRunTwice()
+	}
 	if c.policy.Deny && c.hops == 0 {
 		w.fail(c, protocol.Fault{Code: protocol.CodeDenied, Message: "rule " + c.policy.By[govern.ActAccess] + " denies source " + c.src.Source +
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
