@@ -25,6 +25,7 @@ type call struct {
 	stats        *methodStats
 
 	policy       *govern.Policy // never nil once the call was admitted and its service is known
+	part         *govern.Part   // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
 	tried        [maxTries]*cluster.Endpoint

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -39,6 +40,7 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 // choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
 // to the remote tier, where that is allowed, or gets a fault.
 func (w *worker) choose(c *call, m *protocol.Message) {
+	w.toPart(c, m)
 	code := protocol.CodeNoEndpoint
 	if c.ntried > 0 {
 		code = protocol.CodeConnect
@@ -46,6 +48,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 	for int(c.ntried) < maxTries {
 		ep := c.pick(w)
 		if ep == nil {
+			code = c.nowhere(code)
 			break
 		}
 		c.tried[c.ntried] = ep
@@ -166,6 +169,9 @@ func (c *call) expired(int64) {
 		w.fail(c, f)
 		return
 	}
+	if f.Executed && c.d != nil {
+		w.observe(c, govern.ClassDeadline)
+	}
 	if u.mode != cluster.Multiplexed || u.held {
 		w.doom(&u.session, reasonAbandoned)
 	} else {
@@ -193,6 +199,8 @@ func describe(code protocol.Code, c *call) string {
 		return "service " + name + " has no endpoint"
 	case protocol.CodeConnect:
 		return "no endpoint of service " + name + " could be reached"
+	case protocol.CodeSubset:
+		return "no endpoint of service " + name + " is usable in the part that rule " + c.policy.By[govern.ActSplit] + " sends the call to"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
 	case protocol.CodeDeadline:

@@ -9,6 +9,10 @@ import (
 // service is known. Loop only.
 func (w *worker) govern(c *call, m *protocol.Message) {
 	c.policy = &noPolicy
+	if f, ok := w.breakerAllows(c); !ok {
+		w.fail(c, f)
+		return
+	}
 	w.choose(c, m)
 }
 

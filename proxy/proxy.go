@@ -16,13 +16,14 @@ import (
 
 // Proxy is the data plane of one process. Its methods are safe for concurrent use unless they say otherwise.
 type Proxy struct {
-	cfg     Config
-	codecs  [protocol.NumFramings]protocol.Codec
-	table   atomic.Pointer[route.Table]
-	workers []*worker
-	sources sources
-	clock   func() int64 // the workers' time, ns since born
-	born    time.Time
+	cfg      Config
+	codecs   [protocol.NumFramings]protocol.Codec
+	table    atomic.Pointer[route.Table]
+	workers  []*worker
+	sources  sources
+	breakers breakers
+	clock    func() int64 // the workers' time, ns since born
+	born     time.Time
 
 	inFlight atomic.Int64 // calls
 	lookups  atomic.Int64 // services being looked up, over all workers

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
@@ -43,6 +45,8 @@ type worker struct {
 	lookups  lookups
 	wheel    *wheel
 	retries  retryBudget
+	evidence cluster.Evidence
+	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
 	bufs     bufferPool
 
