@@ -31,6 +31,7 @@ type call struct {
 	brought      bool             // its caller named a deadline
 	ruledAway    bool             // handed over since a rule says so, though it could be served here
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
+	part         *govern.Part     // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
 	tries        attempts
