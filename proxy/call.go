@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -48,13 +49,17 @@ type call struct {
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
-	pool         *pool      // where it waits for a connection
-	queue        *callQueue // where it waits for a look-up or its turn
-	pnext, pprev *call
-	kept         []byte // its frame while it waits, the stub of a large one
-	keptCodec    protocol.Codec
-	upload       *upload // the rest of a large frame, which has not all come or left
-	relayed      bool    // its caller has a part of its reply
+	pool      *pool      // where it waits for a connection
+	queue     *callQueue // where it waits for a look-up or its turn
+	item      fair.Item[*call]
+	flow      *fair.Flow[*call] // whose share of a pool's queue it was sent on; nil: it did not wait
+	flowEra   uint32            // generation of that
+	flowCost  int64             // what it was charged there
+	displaced bool              // had to give way in a full queue
+	kept      []byte            // its frame while it waits, the stub of a large one
+	keptCodec protocol.Codec
+	upload    *upload // the rest of a large frame, which has not all come or left
+	relayed   bool    // its caller has a part of its reply
 
 	start    int64
 	from     int64 // where its deadline counts from
@@ -149,7 +154,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.oneway = m.Type == protocol.MessageOneway
 	d.adopt(c)
 	c.src = d.src
-	calls := d.src.calls.Add(1)
+	calls := w.p.begin(d.src)
 	total := w.p.inFlight.Add(1)
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
@@ -172,6 +177,8 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
 	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
+	case !d.handoff && w.p.overShare(d.src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
 	case total > int64(lim.TotalCalls):
 		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
 	case d.src.bytes.Load() > lim.SourceBytes:
@@ -241,7 +248,7 @@ func (w *worker) finish(c *call, code protocol.Code) {
 	}
 	if d := c.d; d != nil {
 		w.record(c, code)
-		c.src.calls.Add(-1)
+		w.p.cease(c.src)
 		w.p.inFlight.Add(-1)
 		if c.charged > 0 {
 			c.src.bytes.Add(-c.charged)
