@@ -234,6 +234,9 @@ func setLimits(t *testing.T, c *Config, text string) {
 			}
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
+		case "quarantine": // strikes
+			c.Quarantine = DefaultQuarantine()
+			c.Quarantine.Strikes = number(t, val)
 		case "source_queued":
 			c.Limits.SourceQueued = number(t, val)
 		case "source_lookups":
