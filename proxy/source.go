@@ -17,6 +17,13 @@ type source struct {
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64
+	work          atomic.Uint64 // what its calls cost, in workUnit
+	excess        atomic.Uint32 // the share of its calls beyond its own, of spillOne
+	spill         atomic.Uint64 // sum of excess over its calls
+	moved         atomic.Bool   // is asked to use the remote tier
+	privileged    atomic.Bool   // by a rule
+	worked        uint64        // work when the guard looked last; the guard's alone
+	rate          float64       // of work a second, likewise
 }
 
 // sources finds a source by its key. Safe for concurrent use.
@@ -51,6 +58,31 @@ func (s *sources) leave(src *source, keep int) {
 	if src.conns.Load() == 0 && src.calls.Load() == 0 && len(s.byKey) > keep {
 		delete(s.byKey, src.Source)
 	}
+}
+
+// team is the workload, for sources that belong to one; each other is its own.
+func (s *source) team() string {
+	if s.Workload != "" {
+		return s.Workload
+	}
+	return s.Source
+}
+
+// A call costs about as much as workUnit times workBytes of its bytes.
+const (
+	workUnit  = 16
+	workBytes = 512
+)
+
+// all returns the sources there are.
+func (s *sources) all() []*source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*source, 0, len(s.byKey))
+	for _, src := range s.byKey {
+		out = append(out, src)
+	}
+	return out
 }
 
 // SourceStats is what is known of one source.

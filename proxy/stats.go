@@ -18,6 +18,7 @@ type workerStats struct {
 	uploads, relays, pauses, lookups, lookupTimeouts uint64
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
+	measures   [numMeasures]uint64
 	detected   [protocol.NumFramings]uint64
 	malformed  map[string]uint64
 	badReplies map[string]uint64
@@ -79,6 +80,7 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.duration.add(took / 1000)
 	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
+	c.src.work.Add(uint64(workUnit + c.size/workBytes))
 	if code == protocol.CodeOK {
 		w.retries.earn()
 	} else {
@@ -210,6 +212,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
 		"handed_over": codeMap(&s.handedOver), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"protection_measures": measureMap(&s.measures),
 	}
 	return func(t *Stats) {
 		for name, n := range c.counters() {
@@ -271,6 +274,14 @@ func codeMap(a *[protocol.NumCodes]uint64) map[string]uint64 {
 		if n > 0 {
 			out[protocol.Code(i).String()] = n
 		}
+	}
+	return out
+}
+
+func measureMap(a *[numMeasures]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		out[measureWords[i]] = n
 	}
 	return out
 }

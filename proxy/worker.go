@@ -44,6 +44,7 @@ type worker struct {
 	wheel    *wheel
 	retries  retryBudget
 	stats    workerStats
+	sense    sense
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
