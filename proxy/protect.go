@@ -12,7 +12,7 @@ import (
 // Protection says how the proxy protects itself from more than it can carry. The zero value: not at all.
 type Protection struct {
 	Pressure pressure.Config
-	CPUs     float64        // that the process may use; 0: not known
+	CPUs     func() float64 // that the process may use now; nil, 0: not known. Called on one goroutine, now and then.
 	Memory   func() float64 // memory in use, as a share of its limit; nil: not known. Called on one goroutine.
 	Files    float64        // descriptors that the process may have open; 0: not known
 	Moves    pressure.MoveConfig
@@ -301,7 +301,7 @@ func (p *Proxy) Pressure() Pressure {
 		out.Moved[m.Key] = max(0, (m.Until - time.Duration(now)).Seconds())
 	}
 	for l, n := range g.entered {
-		if n > 0 {
+		if l > 0 {
 			out.Entered[pressure.Level(l).String()] = n
 		}
 	}

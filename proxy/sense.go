@@ -55,8 +55,13 @@ type gauge struct {
 	at      int64
 	cpu     time.Duration
 	workers []struct{ busy, wait int64 }
-	moved   bool // a worker had a round since the last look
+	cpus    float64 // that the process may use
+	asked   int64   // when that was asked
+	moved   bool    // a worker had a round since the last look
 }
+
+// cpusEvery is how often a changed quota is found, ns.
+const cpusEvery = int64(5e9)
 
 // look returns what was measured since the last look; false for the first one.
 func (g *gauge) look(p *Proxy, now int64) (x pressure.Sample, ok bool) {
@@ -82,8 +87,11 @@ func (g *gauge) look(p *Proxy, now int64) (x pressure.Sample, ok bool) {
 		ups += int(w.sense.ups.Load())
 	}
 	c := &p.cfg.Protection
-	if ok && c.CPUs > 0 {
-		x[pressure.CPU] = float64(cpu-g.cpu) / took / c.CPUs
+	if c.CPUs != nil && now-g.asked > cpusEvery {
+		g.cpus, g.asked = c.CPUs(), now
+	}
+	if ok && g.cpus > 0 {
+		x[pressure.CPU] = float64(cpu-g.cpu) / took / g.cpus
 	}
 	g.at, g.cpu = now, cpu
 	if c.Memory != nil {

@@ -88,7 +88,7 @@ var (
 	never = float64(most + 1)
 	// time: all CPU used up, or a worker always busy, is no failure: only calls that wait are. Neither refuses.
 	busyLadder  = ladder{0, 0.1, 0.25, 0.4, 0.4, never}
-	delayLadder = ladder{0, 0.1, 0.25, 0.4, 0.4, 1}
+	delayLadder = ladder{0, 0.1, 0.25, 0.4, 0.4, 1.9}
 	spaceLadder = ladder{0, 0.1, 0.3, 0.5, 0.75, 1}
 )
 

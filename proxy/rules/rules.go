@@ -19,6 +19,7 @@ type Rules struct {
 	exact    map[string]*entry
 	prefixes []prefixed // the longest first
 	zones    zones
+	hosts    []host
 }
 
 // Size says how many services, or beginnings of names, and how many zones the document speaks of.
