@@ -34,7 +34,6 @@ type Moves struct {
 	cfg     MoveConfig
 	list    map[string]*move
 	past    map[string]past
-	perWork float64 // load that a unit of work makes
 	decided time.Duration
 	begun   bool
 }
@@ -42,6 +41,7 @@ type Moves struct {
 // move is one source that is asked.
 type move struct {
 	work  float64 // what it would make if it were served, when it was asked; nobody knows what it is today
+	load  float64 // ... as a part of MoveInput.Load
 	seen  float64 // what it made here when it was asked
 	calls int64
 	since time.Duration
@@ -83,9 +83,6 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 	for i := range in.Users {
 		total += in.Users[i].Work
 		work[in.Users[i].Key] = &in.Users[i]
-	}
-	if total > 0 && in.Load > 0.2 { // of a little load nothing can be told
-		m.perWork = in.Load / total
 	}
 	changed = m.deaf(now, work)
 	if !m.begun || now-m.decided >= m.cfg.Settle {
@@ -160,7 +157,7 @@ func (m *Moves) ask(now time.Duration, in *MoveInput, total float64) (changed bo
 		e.all = false // needed now, whether or not a drain was the reason
 	}
 	for _, u := range m.candidates(now, in) {
-		if need <= 0 || len(m.list) >= m.cfg.Most || in.Budget >= 0 && left < u.Calls {
+		if need <= 0 || len(m.list) >= m.cfg.Most || in.Budget >= 0 && left < max(u.Calls, 1) {
 			break
 		}
 		p := m.past[u.Key]
@@ -170,7 +167,8 @@ func (m *Moves) ask(now time.Duration, in *MoveInput, total float64) (changed bo
 		p.times = min(p.times, maxDouble)
 		m.remember(u.Key, p)
 		// A saturated proxy serves a source less than it asks for.
-		m.list[u.Key] = &move{work: u.Work / max(1-in.State.Shed, 0.25), seen: u.Work, calls: u.Calls, since: now, until: now + m.cfg.TTL}
+		work := u.Work / max(1-in.State.Shed, 0.25)
+		m.list[u.Key] = &move{work: work, load: in.Load * work / total, seen: u.Work, calls: u.Calls, since: now, until: now + m.cfg.TTL}
 		need -= u.Work
 		left -= u.Calls
 		changed = true
@@ -205,7 +203,7 @@ func (m *Moves) release(now time.Duration, in *MoveInput) (changed bool) {
 		}
 	}
 	e := m.list[lightest]
-	if e == nil || now-e.since < m.held(lightest) || in.Load+m.perWork*e.thought(now) > fits {
+	if e == nil || now-e.since < m.held(lightest) || in.Load+e.thought(now) > fits {
 		return changed
 	}
 	delete(m.list, lightest)
@@ -218,9 +216,9 @@ func (m *Moves) release(now time.Duration, in *MoveInput) (changed bool) {
 // held is how long a source is asked at least: a source that was too much again as soon as it was back stays longer.
 func (m *Moves) held(key string) time.Duration { return m.cfg.TTL << m.past[key].times }
 
-// thought is what a moved source would make if it came back.
+// thought is what load a moved source would make if it came back.
 func (e *move) thought(now time.Duration) float64 {
-	return e.work * (1 - blend(now-e.since, halfLife*10/7)) // a half after halfLife
+	return e.load * (1 - blend(now-e.since, halfLife*10/7)) // a half after halfLife
 }
 
 // renew goes on asking those who are not let go, in good time.
