@@ -3,9 +3,8 @@ package daemonset
 import (
 	"fmt"
 	"testing"
-	"time"
-
 	"testing/synctest"
+	"time"
 )
 
 // keys are those that the last write asks to move.
@@ -79,6 +78,7 @@ func TestMoveExpires(t *testing.T) {
 	run(t, alive, func(b *Beacon, p *paper) {
 		b.SetMove(map[string]time.Duration{"a": 5 * time.Second})
 		time.Sleep(20 * time.Second)
+		synctest.Wait()
 		if err := b.Draining(); err != nil {
 			t.Fatal(err)
 		}

@@ -146,8 +146,10 @@ func TestOrder(t *testing.T) {
 func TestHandsOff(t *testing.T) {
 	c := &Client{}
 	for code := protocol.Code(0); int(code) < protocol.NumCodes; code++ {
-		always := slices.Contains([]protocol.Code{protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
-			protocol.CodeLimit, protocol.CodeOverload, protocol.CodeSourceQueue, protocol.CodeDraining}, code)
+		always := slices.Contains([]protocol.Code{
+			protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
+			protocol.CodeLimit, protocol.CodeOverload, protocol.CodeSourceQueue, protocol.CodeDraining,
+		}, code)
 		may := slices.Contains([]protocol.Code{
 			protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups,
 		}, code)

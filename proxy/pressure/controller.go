@@ -16,7 +16,6 @@ type State struct {
 	Lend     float64             // how much of what others leave unused may be used: 1 all, 0 nothing
 	Since    time.Duration       // when the level was entered
 	Calm     bool                // the pressure is below where the level is left
-	levels   [NumSignals]Level   // each signal's own
 	smooth   [NumSignals]float64
 	below    time.Duration // since when every signal has been below Level; counts with Calm only
 	last     time.Duration

@@ -33,10 +33,23 @@ func TestLadder(t *testing.T) {
 		pressure float64
 		want     Level
 	}{
-		{CPU, 0, None}, {CPU, 0.15, LendLess}, {CPU, 0.3, QueueHeaviest}, {CPU, 0.5, AskToMove}, {CPU, 2, AskToMove},
-		{Busy, 2, AskToMove}, {Delay, 0.5, AskToMove}, {Delay, 1.5, AskToMove}, {Delay, 2, Refuse},
-		{Memory, 0.15, LendLess}, {Memory, 0.4, QueueHeaviest}, {Memory, 0.6, HandOver}, {Memory, 0.8, AskToMove}, {Memory, 1.1, Refuse},
-		{Calls, 0.6, HandOver}, {Bytes, 1.1, Refuse}, {Files, 0.8, AskToMove},
+		{CPU, 0, None},
+		{CPU, 0.15, LendLess},
+		{CPU, 0.3, QueueHeaviest},
+		{CPU, 0.5, AskToMove},
+		{CPU, 2, AskToMove},
+		{Busy, 2, AskToMove},
+		{Delay, 0.5, AskToMove},
+		{Delay, 1.5, AskToMove},
+		{Delay, 2, Refuse},
+		{Memory, 0.15, LendLess},
+		{Memory, 0.4, QueueHeaviest},
+		{Memory, 0.6, HandOver},
+		{Memory, 0.8, AskToMove},
+		{Memory, 1.1, Refuse},
+		{Calls, 0.6, HandOver},
+		{Bytes, 1.1, Refuse},
+		{Files, 0.8, AskToMove},
 	} {
 		c := NewController(cfg)
 		var x Sample

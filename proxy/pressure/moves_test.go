@@ -8,15 +8,14 @@ import (
 
 // host plays sources that obey (or not), and how loaded that makes their proxy.
 type host struct {
-	t     *testing.T
-	m     *Moves
-	now   time.Duration
-	work  map[string]float64 // what each would make here
-	deaf  map[string]bool
-	level Level
-	list  []Moved
-	in    MoveInput
-	adds  int
+	t    *testing.T
+	m    *Moves
+	now  time.Duration
+	work map[string]float64 // what each would make here
+	deaf map[string]bool
+	list []Moved
+	in   MoveInput
+	adds int
 }
 
 func newHost(t *testing.T, work map[string]float64) *host {

@@ -22,8 +22,12 @@ hosts:
 		labels map[string]string
 		want   bool
 	}{
-		{"node-1", both, false}, {"node-2", both, true}, {"node-2", map[string]string{"maintenance": "yes"}, false},
-		{"other", both, false}, {"gone", nil, true}, {"node-", both, true},
+		{"node-1", both, false},
+		{"node-2", both, true},
+		{"node-2", map[string]string{"maintenance": "yes"}, false},
+		{"other", both, false},
+		{"gone", nil, true},
+		{"node-", both, true},
 	} {
 		if got := r.Drains(c.host, c.labels); got != c.want {
 			t.Errorf("%s %v: %t", c.host, c.labels, got)

@@ -18,7 +18,7 @@ func pressed(b *strings.Builder, s *admin.Status) {
 	}
 	if p.Number > 0 {
 		fmt.Fprintf(b, "UNDER PRESSURE: %s for %s, because of %s (%.3g measured, pressure %.2f); %s\n", p.Level,
-			(time.Duration(p.SinceS * float64(time.Second))).Round(time.Second), p.Reason, p.Measured[p.Reason], p.Pressure, p.Next)
+			time.Duration(p.SinceS*float64(time.Second)).Round(time.Second), p.Reason, p.Measured[p.Reason], p.Pressure, p.Next)
 	}
 	if len(p.Moved) > 0 {
 		keys := slices.Sorted(maps.Keys(p.Moved))
