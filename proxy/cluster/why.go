@@ -1,0 +1,53 @@
+package cluster
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// Why is the evidence for keeping calls away from an endpoint: what was seen of it, and of its siblings at the same time
+// in the same method for the same workload.
+type Why struct {
+	Reason    Reason
+	Method    string
+	Workloads []string
+
+	Calls, Failed               uint32
+	SiblingCalls, SiblingFailed uint32
+	Time, SiblingTime           time.Duration // geometric means of reply times
+	Connects                    int           // failed connects in a row
+	Rule                        string        // that has the breaker
+	Slow                        uint32        // calls that the breaker's rule calls slow
+
+	slowFrom int64 // ns from which on the breaker's rule calls a probe slow; 0: never
+}
+
+// String says it in one line.
+func (w *Why) String() string {
+	who := strings.Join(w.Workloads, " and ")
+	switch w.Reason {
+	case ReasonErrors:
+		if w.SiblingCalls == 0 {
+			return fmt.Sprintf("%d of %d calls of %s failed, for two workloads: %s", w.Failed, w.Calls, w.Method, who)
+		}
+		return fmt.Sprintf("%d of %d calls of %s failed for %s; of its siblings' %d of %d", w.Failed, w.Calls, w.Method, who, w.SiblingFailed, w.SiblingCalls)
+	case ReasonSlow:
+		return fmt.Sprintf("%s takes %s for %s; its siblings take %s", w.Method, short(w.Time), who, short(w.SiblingTime))
+	case ReasonConnect:
+		return fmt.Sprintf("%d connects in a row failed, while siblings could be reached", w.Connects)
+	case ReasonBreaker:
+		return fmt.Sprintf("rule %s: of %d calls %d failed and %d were slow", w.Rule, w.Calls, w.Failed, w.Slow)
+	case ReasonManual:
+		return "closed by hand"
+	}
+	return "in use"
+}
+
+func short(d time.Duration) string {
+	if d >= 10*time.Millisecond {
+		return d.Round(time.Millisecond).String()
+	}
+	return d.Round(10 * time.Microsecond).String()
+}
+
