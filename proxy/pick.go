@@ -9,6 +9,10 @@ import (
 // pick chooses an endpoint that was not tried, of the part of the endpoints that a rule sends the call to. A caller whose
 // calls are ordered stays on the one it had.
 func (c *call) pick(w *worker) *cluster.Endpoint {
+	if e := c.tries.next; e != nil {
+		c.tries.next = nil
+		return e
+	}
 	from, strict := c.cluster, false
 	if p := c.part; p != nil && !c.handed {
 		strict = p.Strict
@@ -19,7 +23,7 @@ func (c *call) pick(w *worker) *cluster.Endpoint {
 		}
 	}
 	ordered := c.d != nil && c.cluster.Ordered
-	if ordered && c.ntried == 0 {
+	if ordered && c.tries.n == 0 {
 		if e := c.d.sticky; e != nil && e.Admits(w.id, w.now) && from.Has(e) {
 			return e
 		}
@@ -27,10 +31,10 @@ func (c *call) pick(w *worker) *cluster.Endpoint {
 	var e *cluster.Endpoint
 	switch {
 	case from == c.cluster && !strict:
-		e = from.Pick(w.id, w.now, w.rnd, c.tried[:c.ntried])
+		e = from.Pick(w.id, w.now, w.rnd, c.tries.tried[:c.tries.n])
 	default:
-		if e = from.Usable(w.id, w.now, w.rnd, c.tried[:c.ntried]); e == nil && !strict {
-			e = c.cluster.Pick(w.id, w.now, w.rnd, c.tried[:c.ntried])
+		if e = from.Usable(w.id, w.now, w.rnd, c.tries.tried[:c.tries.n]); e == nil && !strict {
+			e = c.cluster.Pick(w.id, w.now, w.rnd, c.tries.tried[:c.tries.n])
 		}
 	}
 	if e != nil && ordered {
@@ -41,7 +45,7 @@ func (c *call) pick(w *worker) *cluster.Endpoint {
 
 // nowhere is the code of a call for which pick found nothing.
 func (c *call) nowhere(code protocol.Code) protocol.Code {
-	if c.part != nil && c.part.Strict && !c.handed && c.ntried == 0 {
+	if c.part != nil && c.part.Strict && !c.handed && c.tries.n == 0 {
 		return protocol.CodeSubset
 	}
 	return code
@@ -50,6 +54,7 @@ func (c *call) nowhere(code protocol.Code) protocol.Code {
 // observe tells what is known of the endpoint how a call that was sent there has ended. It is called once for each time
 // that a call was sent, when its endpoint is known and before the call is finished. Loop only.
 func (w *worker) observe(c *call, class govern.Class) {
+	c.tries.came(class, w.now-c.sentAt)
 	e := c.endpoint
 	state := &e.States[w.id]
 	switch class {
@@ -64,7 +69,7 @@ func (w *worker) observe(c *call, class govern.Class) {
 	}
 	o := cluster.Outcome{
 		Cluster: c.cluster, Endpoint: e, Method: &c.stats.evidence, Class: class, Workload: c.src.workloadKey, Sent: c.sentAt, Now: w.now,
-		MethodName: c.to.Method, WorkloadName: c.src.team(),
+		MethodName: c.to.Method, WorkloadName: c.src.teamName(),
 	}
 	w.stats.ejections[w.evidence.Observe(&o)]++
 	if c.policy != nil && c.policy.Breaker != nil {
