@@ -60,13 +60,6 @@ func (c *Cluster) keepAway(s *registry.Service) {
 	}
 }
 
-// complaint is one workload's word against an endpoint, where nothing can be compared.
-type complaint struct {
-	workload uint64
-	name     string
-	at       int64
-}
-
 // Observe takes a call's end into account and returns why its endpoint was ejected by it, or is kept away from again;
 // ReasonNone: it was not. Loop only.
 func (v *Evidence) Observe(o *Outcome) Reason {
@@ -226,28 +219,6 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 	}
 	return o.Cluster.ejectFor(o.Endpoint, o.Now, why, e.span)
 }
-
-// differs reports whether an endpoint fails more than its siblings by more than chance would have it: by the logarithm of
-// the likelihood ratio of two shares against a common one (Wilks' theorem: twice of it has about χ² of one degree of
-// freedom). Six failures in a row are enough beside 24 calls of siblings that end well, eleven beside eleven.
-func differs(failed, calls, siblingFailed, siblingCalls uint32) bool {
-	a, n, b, m := float64(failed), float64(calls), float64(siblingFailed), float64(siblingCalls)
-	if a*m <= b*n {
-		return false
-	}
-	p := (a + b) / (n + m)
-	return part(a, n, p)+part(n-a, n, 1-p)+part(b, m, p)+part(m-b, m, 1-p) >= leastLikely
-}
-
-func part(k, n, p float64) float64 {
-	if k <= 0 {
-		return 0
-	}
-	return k * math.Log(k/n/p)
-}
-
-// leastLikely is the logarithm of three millions: the question is asked at many calls, and of those that failed in a row.
-const leastLikely = 15
 
 // complain notes a workload's word against an endpoint and returns another one's, if there is one that is not too old.
 func (e *Endpoint) complain(o *Outcome) *complaint {

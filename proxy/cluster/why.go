@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"time"
 )
@@ -51,3 +52,31 @@ func short(d time.Duration) string {
 	return d.Round(10 * time.Microsecond).String()
 }
 
+// complaint is one workload's word against an endpoint, where nothing can be compared.
+type complaint struct {
+	workload uint64
+	name     string
+	at       int64
+}
+
+// differs reports whether an endpoint fails more than its siblings by more than chance would have it: by the logarithm of
+// the likelihood ratio of two shares against a common one (Wilks' theorem: twice of it has about χ² of one degree of
+// freedom). Six failures in a row are enough beside 24 calls of siblings that end well, eleven beside eleven.
+func differs(failed, calls, siblingFailed, siblingCalls uint32) bool {
+	a, n, b, m := float64(failed), float64(calls), float64(siblingFailed), float64(siblingCalls)
+	if a*m <= b*n {
+		return false
+	}
+	p := (a + b) / (n + m)
+	return part(a, n, p)+part(n-a, n, 1-p)+part(b, m, p)+part(m-b, m, 1-p) >= leastLikely
+}
+
+func part(k, n, p float64) float64 {
+	if k <= 0 {
+		return 0
+	}
+	return k * math.Log(k/n/p)
+}
+
+// leastLikely is the logarithm of three millions: the question is asked at many calls, and of those that failed in a row.
+const leastLikely = 15
