@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -31,6 +32,7 @@ type call struct {
 	brought      bool             // its caller named a deadline
 	ruledAway    bool             // handed over since a rule says so, though it could be served here
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
+	part         *govern.Part     // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
 	tries        attempts
@@ -41,19 +43,24 @@ type call struct {
 	overdue      bool // missed its deadline; its reply may come yet
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
+	spilled      bool // ... though it could have been served here
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
 	unext, uprev *call  // the connection's calls
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
-	pool         *pool      // where it waits for a connection
-	queue        *callQueue // where it waits for a look-up or its turn
-	pnext, pprev *call
-	kept         []byte // its frame while it waits, the stub of a large one
-	keptCodec    protocol.Codec
-	upload       *upload // the rest of a large frame, which has not all come or left
-	relayed      bool    // its caller has a part of its reply
+	pool      *pool      // where it waits for a connection
+	queue     *callQueue // where it waits for a look-up or its turn
+	item      fair.Item[*call]
+	flow      *fair.Flow[*call] // whose share of a pool's queue it was sent on; nil: it did not wait
+	flowEra   uint32            // generation of that
+	flowCost  int64             // what it was charged there
+	displaced bool              // had to give way in a full queue
+	kept      []byte            // its frame while it waits, the stub of a large one
+	keptCodec protocol.Codec
+	upload    *upload // the rest of a large frame, which has not all come or left
+	relayed   bool    // its caller has a part of its reply
 
 	start    int64
 	from     int64 // where its deadline counts from
@@ -148,7 +155,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.oneway = m.Type == protocol.MessageOneway
 	d.adopt(c)
 	c.src = d.src
-	calls := d.src.calls.Add(1)
+	calls := w.p.begin(d.src)
 	total := w.p.inFlight.Add(1)
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
@@ -169,8 +176,13 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
+	case d.spent():
+		w.stats.measures[measureGoHome]++
+		return protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"}
 	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
+	case !d.handoff && w.p.overShare(d.src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
 	case total > int64(lim.TotalCalls):
 		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
 	case d.src.bytes.Load() > lim.SourceBytes:
@@ -184,9 +196,12 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	return protocol.Fault{}
 }
 
+// mayRunTwice reports whether a call could be sent again at all: a oneway is not, and of a large one nothing is kept.
+func (c *call) mayRunTwice() bool { return !c.oneway && c.upload == nil }
+
 // declared takes up what the service says of the method.
 func (c *call) declared(m *protocol.Message) {
-	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
+	c.idempotent = c.cluster.Idempotent(m.Method) && c.mayRunTwice()
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		c.d.acknowledge(c, m)
@@ -237,7 +252,7 @@ func (w *worker) finish(c *call, code protocol.Code) {
 	}
 	if d := c.d; d != nil {
 		w.record(c, code)
-		c.src.calls.Add(-1)
+		w.p.cease(c.src)
 		w.p.inFlight.Add(-1)
 		if c.charged > 0 {
 			c.src.bytes.Add(-c.charged)

@@ -30,7 +30,9 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 	f := w.admit(c, d, m)
 	switch {
 	case f.Code == protocol.CodeOK:
-		w.govern(c, m)
+		if !w.p.guard.active.Load() || !w.shed(c, m) {
+			w.govern(c, m)
+		}
 	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
 	case !w.handOver(c, m, f.Code):
 		w.fail(c, f)
@@ -40,13 +42,18 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 // choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
 // to the remote tier, where that is allowed, or gets a fault.
 func (w *worker) choose(c *call, m *protocol.Message) {
+	w.toPart(c, m)
 	code := protocol.CodeNoEndpoint
 	if c.tries.n > 0 {
 		code = protocol.CodeConnect
 	}
+	if c.displaced {
+		code = protocol.CodeQueueFull
+	}
 	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
+			code = c.nowhere(code)
 			break
 		}
 		c.tries.offered(ep)
@@ -111,13 +118,18 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	}
 	class, code := outcome(m)
 	w.observe(c, class)
+	w.replied(c, len(m.Frame))
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return
 	}
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
 		text, _, _ := protocol.AppException(m.Body, m.Payload)
-		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
+		code := protocol.CodeNoEndpoint
+		if c.spilled { // what this proxy has too much of, and the remote one too: it is not served here after all
+			code = protocol.CodeOverload
+		}
+		w.fail(c, protocol.Fault{Code: code, Message: "remote proxy: " + string(text)})
 		return
 	}
 	if class != govern.ClassOK && w.again(c, class) {
@@ -141,7 +153,7 @@ func badReply(err error) protocol.Fault {
 func (w *worker) fail(c *call, f protocol.Fault) {
 	if c.d != nil && !c.oneway && !c.relayed {
 		f.Executed = f.Executed || c.retried // it was written once
-		f.GoingAway = w.p.draining.Load()
+		f.GoingAway = w.p.draining.Load() || c.src.moved.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
 	}
 	w.finish(c, f.Code)
@@ -168,9 +180,7 @@ func (c *call) expired(int64) {
 	switch {
 	case w.now >= c.deadline:
 	case c.tries.paused:
-		c.tries.paused = false
-		w.wheel.arm(&c.timer, c.deadline)
-		w.resubmit(c, c.keptCodec, c.kept)
+		w.nextAttempt(c)
 		return
 	case c.attemptOver():
 		return
@@ -184,7 +194,7 @@ func (c *call) expired(int64) {
 		w.fail(c, f)
 		return
 	}
-	if f.Executed {
+	if f.Executed && c.d != nil {
 		w.observe(c, govern.ClassDeadline)
 	}
 	if u.mode != cluster.Multiplexed || u.held {
@@ -214,8 +224,12 @@ func describe(code protocol.Code, c *call) string {
 		return "service " + name + " has no endpoint"
 	case protocol.CodeConnect:
 		return "no endpoint of service " + name + " could be reached"
+	case protocol.CodeSubset:
+		return "no endpoint of service " + name + " is usable in the part that rule " + c.policy.By[govern.ActSplit] + " sends the call to"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
+	case protocol.CodeSourceQueue:
+		return "source " + c.src.Source + " has too many calls waiting for a connection (limits.source_queued)"
 	case protocol.CodeDeadline:
 		if c.limited() {
 			return "the deadline of " + c.allowed().String() + " has passed while the call waited for the limit of rule " + c.policy.Limits[c.limit].Rule

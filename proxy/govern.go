@@ -24,6 +24,7 @@ func (p *Proxy) SetRules(r *govern.Rules) {
 	defer p.rulesMu.Unlock()
 	if old := p.rules.Load(); old != r {
 		r.Inherit(old)
+		p.sources.ruledBy(r)
 		p.rules.Store(r)
 	}
 }
@@ -39,20 +40,20 @@ var noPolicy govern.Policy
 func (w *worker) govern(c *call, m *protocol.Message) {
 	c.policy, c.decision = &noPolicy, nil
 	if w.rules == nil || ownService(c.cluster.Name) {
-		w.choose(c, m)
+		w.governed(c, m)
 		return
 	}
 	r := w.resolve(c)
 	d := r.For(&govern.Call{Version: m.Version, Caller: m.Caller, Header: m})
 	d.Count()
 	c.policy, c.decision = &d.Policy, d
+	if r := d.Policy.Retry; r != nil && r.Idempotent {
+		c.idempotent = c.mayRunTwice()
+	}
 	if c.policy.Deny && c.hops == 0 {
 		w.fail(c, protocol.Fault{Code: protocol.CodeDenied, Message: "rule " + c.policy.By[govern.ActAccess] + " denies source " + c.src.Source +
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
 		return
-	}
-	if r := c.policy.Retry; r != nil && r.Idempotent {
-		c.idempotent = !c.oneway && c.upload == nil
 	}
 	c.ruledDeadline(m)
 	if len(c.policy.Limits) > 0 && c.hops == 0 {
@@ -70,6 +71,10 @@ func ownService(name string) bool { return strings.HasPrefix(name, remote.Servic
 
 // governed goes on with a call that access and limits let pass.
 func (w *worker) governed(c *call, m *protocol.Message) {
+	if f, ok := w.breakerAllows(c); !ok {
+		w.fail(c, f)
+		return
+	}
 	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
 		return
 	}

@@ -41,9 +41,9 @@ func (w *worker) resolve(c *call) *govern.Resolved {
 // forget is due when rules or table change.
 func (s *resolved) forget() { s.now, s.old = nil, nil }
 
-// known is who calls as rules see it.
-func (id *Identity) known() *govern.Source {
-	return &govern.Source{Key: id.Source, Workload: id.Workload, Namespace: id.Namespace, Unit: id.Unit, PodLabels: id.Labels}
+// known is the source as rules see it.
+func (s *source) known() *govern.Source {
+	return &govern.Source{Key: s.Source, Workload: s.Workload, Namespace: s.Namespace, Unit: s.Unit, PodLabels: s.Labels}
 }
 
 // newRules takes rules up. Loop only.

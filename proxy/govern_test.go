@@ -8,12 +8,13 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/remote"
 )
 
 // ruled is a talk over the service Echo with rules.
 func ruled(t *testing.T, text string) *talk {
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}}
-	k.rig = newRig(t, nil, &registry.Snapshot{Services: map[string]*registry.Service{
+	k.rig = newRig(t, func(c *Config) { c.Accept = &remote.Server{Grant: remote.Grant{Calls: 8}} }, &registry.Snapshot{Services: map[string]*registry.Service{
 		"Echo": {Name: "Echo", Mode: "multiplexed", Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
 	}})
 	k.p.SetRules(parseRules(t, []byte("version: 1\n"+text)))
@@ -57,7 +58,7 @@ func TestHandedOverAreNotLimited(t *testing.T) {
 `)
 	k.plays(t, "open a", "a calls 1 Echo:say hi", "a gets fault 1 say INTERNAL_ERROR rule closed", "open b")
 	d := k.conns["b"].ctx.(*downstream)
-	d.handoff, d.outOfOrder, d.grant.Calls = true, true, 8
+	d.handoff, d.outOfOrder, d.grant, d.told = true, true, k.p.cfg.Accept.Grant, k.p.cfg.Accept.Grant
 	k.plays(t, "b calls 1 Echo:say hi", "connect e1", "e1 sees call say hi", "b calls 2 Echo:say hi", "e1 sees call say hi",
 		"e1 replies ho", "b gets reply 1 say ho", "pass 104ms", "b gets fault 2 say TIMEOUT (rule short)")
 	k.atEnd(t)

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
@@ -65,13 +66,16 @@ func (c *call) retryOf() *govern.Retry {
 	return &usualRetry
 }
 
-// keeps reports whether the call's frame is kept while it is under way, to be sent again: always where it is small, for its
-// server may shed it; else only where it may run twice.
-func (c *call) keeps(size int) bool {
-	if c.oneway || c.upload != nil || c.handed && !c.idempotent {
-		return false
+// keepFrame has a call that is sent keep its frame where it may be sent again: always where it is small, for its server may
+// shed it; else only where it may run twice. One that has waited has it already: of a large one the stub, which is no call.
+func (c *call) keepFrame(m *protocol.Message) {
+	keeps := c.mayRunTwice() && (c.idempotent || len(m.Frame) <= smallFrame && !c.handed)
+	switch {
+	case !keeps:
+		c.kept = c.kept[:0]
+	case m != &c.w.retry:
+		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
 	}
-	return c.idempotent || size <= smallFrame
 }
 
 // attemptBegins sets the time of an attempt, where the policy gives one less than the call's.
@@ -110,15 +114,24 @@ func (w *worker) again(c *call, class govern.Class) bool {
 	c.tries.retries++
 	c.retried = c.retried || class != govern.ClassBusy
 	w.stats.retried[class]++
+	c.tries.next = next
 	if pause > 0 {
 		c.tries.paused = true
 		w.wheel.arm(&c.timer, w.now+pause)
 		return true
 	}
-	w.wheel.arm(&c.timer, c.deadline)
-	c.tries.next = next
-	w.resubmit(c, c.keptCodec, c.kept)
+	w.nextAttempt(c)
 	return true
+}
+
+// nextAttempt begins the attempt that again has decided on.
+func (w *worker) nextAttempt(c *call) {
+	if c.tries.paused && !w.table.Holds(c.tries.next) {
+		c.tries.next = nil
+	}
+	c.tries.paused = false
+	w.wheel.arm(&c.timer, c.deadline)
+	w.resubmit(c, c.keptCodec, c.kept)
 }
 
 // mayRetry is what call and policy say; whether there is somewhere to go and something to spend is asked later.
@@ -190,7 +203,7 @@ func (c *call) handTo(n *call) {
 	n.w, n.id, n.timer = w, id, timer{fire: n}
 	n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue = up, unext, uprev, begin, end, sentAt, overdue
 	c.to, c.kept = to, kept
-	c.d, c.dnext, c.dprev, c.charged = nil, nil, nil, 0
+	c.d, c.dnext, c.dprev, c.charged, c.permits = nil, nil, nil, 0, nil
 	if n.dprev == nil {
 		d.calls = n
 	} else {

@@ -17,18 +17,22 @@ type workerStats struct {
 	budgets map[string]*budgets // by service
 	accepted, connected, dials, connectErrors,
 	writes, stray, late, requeued, requeuesRefused, retriesRefused, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
-	uploads, relays, pauses, lookups, lookupTimeouts uint64
-	retried    [govern.NumClasses]uint64 // by what came of the attempt before
-	handedOver [protocol.NumCodes]uint64
-	refused    [protocol.NumCodes]uint64
-	detected   [protocol.NumFramings]uint64
-	malformed  map[string]uint64
-	badReplies map[string]uint64
-	closedDown map[closeReason]uint64
-	closedUp   map[closeReason]uint64
-	started    uint64
-	rounds     Histogram // µs from a batch's first event to the end of its flush
-	longest    int64     // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	uploads, relays, pauses, lookups, lookupTimeouts, deferred, displaced uint64
+	retried        [govern.NumClasses]uint64 // by what came of the attempt before
+	handedOver     [protocol.NumCodes]uint64
+	refused        [protocol.NumCodes]uint64
+	detected       [protocol.NumFramings]uint64
+	malformed      map[string]uint64
+	badReplies     map[string]uint64
+	closedDown     map[closeReason]uint64
+	closedUp       map[closeReason]uint64
+	started        uint64
+	delays         Histogram                  // µs from the read that brought a call to its being taken, of one in 16
+	rounds         Histogram                  // µs from a batch's first event to the end of its flush
+	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
+	breakersOpened uint64
+	measures       [numMeasures]uint64
 }
 
 // methodStats are the counters of one method.
@@ -38,6 +42,12 @@ type methodStats struct {
 	size     Histogram // bytes of requests
 	asked    uint64    // calls when Used was called last
 	budgets  *budgets  // of the service
+
+	evidence     cluster.Method
+	breaker      *cluster.Breaker // of the method, if breakerAsked or somebody has set it
+	breakerRound uint32
+	breakerAsked bool
+	other        bool // these are the counters of methods that have none of their own
 }
 
 func (s *workerStats) init(p *Proxy) {
@@ -70,7 +80,7 @@ func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
 	}
 	m := ms[name]
 	if m == nil {
-		m = &methodStats{budgets: s.budgetsOf(service)}
+		m = &methodStats{budgets: s.budgetsOf(service), other: name == other}
 		ms[name] = m
 	}
 	return m
@@ -92,6 +102,7 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.duration.add(took / 1000)
 	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
+	c.src.work.Add(uint64(workUnit + c.size/workBytes))
 	c.stats.budgets.retries.earn(w.p.cfg.Limits.RetryShare)
 	c.stats.budgets.requeues.earn(w.p.cfg.Limits.RequeueShare)
 	if code != protocol.CodeOK {
@@ -186,6 +197,7 @@ type RoundStats struct {
 	Worker  int
 	Rounds  Histogram     // µs
 	Longest time.Duration // since the last call of Stats
+	Delays  Histogram     // µs from the read that brought a call to its being taken, one call in 16
 }
 
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
@@ -205,6 +217,7 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s.Counters["accept_errors"] = a.errors.Load()
 	s.Counters["enrol_errors"] = a.enrolErrors.Load()
 	s.Counters["tls_errors"] = a.tlsErrors.Load()
+	s.Counters["quarantine_refused_connections"], s.Counters["quarantines"] = a.quarantined.Load(), p.quarantines.Load()
 	s.Counters["access_log_dropped"] = p.access.dropped.Load()
 	return s, err
 }
@@ -222,7 +235,9 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 	labelled := map[string]map[string]uint64{
 		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
+		"ejections":   reasonMap(&s.ejections),
 		"handed_over": codeMap(&s.handedOver), "retried": classMap(&s.retried), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"protection_measures": measureMap(&s.measures),
 	}
 	return func(t *Stats) {
 		for name, n := range c.counters() {
@@ -237,7 +252,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 			}
 		}
 		t.EndpointConns += int64(ups)
-		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest)})
+		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest), Delays: c.delays})
 		for k, m := range methods {
 			t.addMethod(k.service, k.method, &m)
 		}
@@ -252,6 +267,8 @@ func (s *workerStats) counters() map[string]uint64 {
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
+		"breakers_opened": s.breakersOpened,
+		"turns_waited":    s.deferred, "displaced": s.displaced,
 	}
 }
 
@@ -298,6 +315,24 @@ func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
 	return out
 }
 
+func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
+			out[r.String()] = n
+		}
+	}
+	return out
+}
+
+func measureMap(a *[numMeasures]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		out[measureWords[i]] = n
+	}
+	return out
+}
+
 func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
 	out := map[string]uint64{}
 	for i, n := range a {
@@ -321,11 +356,13 @@ type EndpointStats struct {
 	Waiting  int    `json:"calls_waiting"`
 	Latency  int64  `json:"latency_us"`
 	Down     bool   `json:"backing_off"`
+
+	Health *EndpointHealth `json:"health,omitempty"` // nil: there is nothing to be said
 }
 
 // Clusters returns the endpoints of every service, the remote proxies last.
 func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
-	t := p.table.Load()
+	t, now := p.table.Load(), p.clock()
 	var out []EndpointStats
 	var all []*cluster.Endpoint
 	add := func(cl *cluster.Cluster) {
@@ -335,6 +372,9 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 				Service: cl.Name, Endpoint: e.String(), Framing: e.Wire.Framing.String(), Mode: cl.Mode.String(), Zone: e.Zone,
 				Weight: e.Weight, Conns: int(e.Conns.Load()),
 			})
+			if h := p.healthOf(cl.Health(e, now)); !h.usual() {
+				out[len(out)-1].Health = &h
+			}
 		}
 	}
 	for _, name := range t.Names() {
@@ -349,15 +389,15 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 			states[i].DownUntil -= w.now
 			states[i].Failures = 0
 			if pl, ok := states[i].Pool.(*pool); ok {
-				states[i].Failures = pl.nWaiting
+				states[i].Failures = int32(pl.waiting())
 			}
 		}
 		parts <- states
 	})
 	for len(parts) > 0 {
 		for i, s := range <-parts {
-			out[i].InFlight += s.Active - s.Failures
-			out[i].Waiting += s.Failures
+			out[i].InFlight += s.Active - int(s.Failures)
+			out[i].Waiting += int(s.Failures)
 			out[i].Latency = max(out[i].Latency, int64(s.Latency/1000))
 			out[i].Down = out[i].Down || s.DownUntil > 0
 		}

@@ -68,6 +68,9 @@ func (u *upstream) closed(err error) {
 	delete(w.ups, u)
 	w.load.Add(-1)
 	u.endpoint.Conns.Add(-1)
+	if u.hand != nil {
+		u.count(0)
+	}
 	u.account()
 	u.retire(w.now + 1)
 	if u.fruitless() {
@@ -99,6 +102,13 @@ func (u *upstream) fruitless() bool {
 // lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
 // stream offset first. raced: the peer closed a connection that had been idle at about the time of the write.
 func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, raced bool) {
+	class := govern.ClassLost
+	if raced {
+		class = govern.ClassRaced
+	}
+	if c.begin < first && !c.hello && c.d != nil {
+		w.observe(c, class)
+	}
 	switch {
 	case c.hello || c.d == nil && !c.oneway:
 		w.calls.put(c)
@@ -107,12 +117,9 @@ func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, r
 	case c.begin >= first && c.end-first <= uint64(len(out)):
 		w.requeue(c, codec, out[c.begin-first:c.end-first])
 	default:
-		class := govern.ClassLost
 		if raced {
-			class = govern.ClassRaced
 			w.stats.lostRaced++
 		}
-		w.observe(c, class)
 		if w.again(c, class) {
 			return
 		}
@@ -138,9 +145,7 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 		w.fail(c, faultOf(err))
 		return
 	}
-	if m != &w.retry && c.keeps(len(m.Frame)) { // it may be sent again
-		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
-	}
+	c.keepFrame(m)
 	c.endpoint, c.up = u.endpoint, u
 	c.begin = u.queued
 	u.done(out)
@@ -215,6 +220,9 @@ func (u *upstream) finished(c *call) {
 		c.unext.uprev = c.uprev
 	}
 	c.unext, c.uprev, c.up = nil, nil, nil
+	if c.flow != nil {
+		u.pool.settle(c)
+	}
 	if c.overdue {
 		c.overdue = false
 		u.overdue--
