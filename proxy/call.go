@@ -45,6 +45,7 @@ type call struct {
 	pool         *pool      // where it waits for a connection
 	queue        *callQueue // where it waits for a look-up or its turn
 	pnext, pprev *call
+	caller       []byte // the name that its frame claims
 	kept         []byte // its frame while it waits, the stub of a large one
 	keptCodec    protocol.Codec
 	upload       *upload // the rest of a large frame, which has not all come or left
@@ -122,7 +123,7 @@ func (t *callTable) find(seq int32) *call {
 // put gives a call back. It keeps its own buffers and its generation.
 func (t *callTable) put(c *call) {
 	c.w.wheel.disarm(&c.timer)
-	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0]}
+	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0], caller: c.caller[:0]}
 	if cap(keep.kept) > newBuffer {
 		keep.kept = nil
 	}
@@ -135,6 +136,7 @@ func (t *callTable) put(c *call) {
 func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
 	c.start = w.now
 	c.to.SetFrom(m)
+	c.caller = append(c.caller[:0], m.Caller...)
 	if len(m.Service) == 0 {
 		m.Service = d.l.service
 		c.to.Service = append(c.to.Service[:0], m.Service...)

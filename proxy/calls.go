@@ -125,6 +125,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		return
 	}
 	c.d.slotDone(c, out)
+	if code != protocol.CodeOK {
+		said(w, exceptionText(m))
+	}
 	w.finish(c, code)
 }
 
@@ -138,6 +141,9 @@ func (w *worker) fail(c *call, f protocol.Fault) {
 		f.Executed = f.Executed || c.retried // it was written once
 		f.GoingAway = w.p.draining.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
+	}
+	if c.d != nil {
+		said(w, f.Message)
 	}
 	w.finish(c, f.Code)
 }

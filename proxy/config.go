@@ -56,6 +56,8 @@ type Limits struct {
 	TotalLookups  int   // services being looked up, counted by worker
 	MaxMethods    int   // methods of one service that have metrics of their own; the rest is "other"
 	MaxSources    int   // sources that have metrics of their own; the rest is "other"
+	FailedCalls   int   // failed calls of one method that a worker remembers; 0: none
+	FailedTotal   int   // failed calls that are remembered in all
 	IdlePerPool   int   // idle upstream connections kept for one endpoint by one worker
 	ConnectsOpen  int   // connects under way to one endpoint by one worker
 }
@@ -65,7 +67,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
-		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
+		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, FailedCalls: 16, FailedTotal: 2048, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }
 

@@ -32,8 +32,9 @@ type workerStats struct {
 type methodStats struct {
 	codes    [protocol.NumCodes]uint64
 	duration Histogram
-	size     Histogram // bytes of requests
-	asked    uint64    // calls when Used was called last
+	size     Histogram    // bytes of requests
+	asked    uint64       // calls when Used was called last
+	failures *failureRing // nil: none, or it was given to another method
 }
 
 func (s *workerStats) init(p *Proxy) {
@@ -83,6 +84,7 @@ func (w *worker) record(c *call, code protocol.Code) {
 		w.retries.earn()
 	} else {
 		c.src.failed.Add(1)
+		w.noteFailure(c, code)
 	}
 	w.p.access.consider(w, c, code, time.Duration(took))
 }
@@ -163,6 +165,7 @@ type Stats struct {
 	BytesBuffered  int64
 	CallerConns    int64
 	EndpointConns  int64
+	FailedKept     int // calls
 	LastTableSwap  uint64
 	WorkersCounted int
 	index          map[methodKey]int // into Methods
@@ -180,7 +183,7 @@ type RoundStats struct {
 func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}, index: map[methodKey]int{}}
 	parts := make(chan func(*Stats), len(p.workers))
-	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(w.id, len(w.ups)) })
+	err := p.each(ctx, func(w *worker) { parts <- w.counted() })
 	for len(parts) > 0 {
 		(<-parts)(s)
 		s.WorkersCounted++
@@ -194,6 +197,15 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s.Counters["tls_errors"] = a.tlsErrors.Load()
 	s.Counters["access_log_dropped"] = p.access.dropped.Load()
 	return s, err
+}
+
+// counted copies what the worker has counted, on the loop.
+func (w *worker) counted() func(*Stats) {
+	add, kept := w.stats.copy(w.id, len(w.ups)), w.failures.kept()
+	return func(s *Stats) {
+		add(s)
+		s.FailedKept += kept
+	}
 }
 
 // copy takes the counters on the loop; the function that it returns adds them up elsewhere.

@@ -44,6 +44,7 @@ type worker struct {
 	wheel    *wheel
 	retries  retryBudget
 	stats    workerStats
+	failures failures
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
@@ -78,6 +79,7 @@ func newWorker(p *Proxy, id int) *worker {
 	w.calls.w = w
 	w.retries.left = retryMost
 	w.stats.init(p)
+	w.failures.init(p, p.cfg.Workers)
 	return w
 }
 

@@ -137,6 +137,8 @@ type Limits struct {
 	TotalLookups  int  `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
 	MaxMethods    int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
 	MaxSources    int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	FailedCalls   int  `yaml:"failed_calls" min:"0" max:"1000" help:"failed calls of one method that each worker remembers, for bellhop explain; 0: none"`
+	FailedTotal   int  `yaml:"failed_calls_total" min:"1" max:"1000000" help:"failed calls that are remembered in all, about 1.5 kB each"`
 	IdlePerPool   int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
 	ConnectsOpen  int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
 }
@@ -249,7 +251,7 @@ func Default(r Role) *Config {
 		Limits: Limits{
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{
 			Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call,
