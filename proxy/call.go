@@ -45,8 +45,9 @@ type call struct {
 	pool         *pool      // where it waits for a connection
 	queue        *callQueue // where it waits for a look-up or its turn
 	pnext, pprev *call
-	caller       []byte // the name that its frame claims
-	kept         []byte // its frame while it waits, the stub of a large one
+	dry          *Verdict // the call is only rehearsed (rehearse.go)
+	caller       []byte   // the name that its frame claims
+	kept         []byte   // its frame while it waits, the stub of a large one
 	keptCodec    protocol.Codec
 	upload       *upload // the rest of a large frame, which has not all come or left
 	relayed      bool    // its caller has a part of its reply
@@ -166,18 +167,33 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
-	case !d.handoff && calls > int64(lim.SourceCalls):
-		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
-	case total > int64(lim.TotalCalls):
-		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
-	case d.src.bytes.Load() > lim.SourceBytes:
-		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + d.src.Source + " has too many bytes buffered (limits.source_bytes)"}
-	case w.p.bytes.Load() > lim.TotalBytes:
-		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
-	case c.cluster == nil: // the last: it may wait for its service, within these bounds
+	}
+	if d.handoff { // its grant bounds it
+		calls = 0
+	}
+	if f := w.bound(d.src, calls, total); f.Code != protocol.CodeOK {
+		return f
+	}
+	if c.cluster == nil { // the last: it may wait for its service, within these bounds
 		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
 	}
 	c.declared(m)
+	return protocol.Fault{}
+}
+
+// bound checks the bounds of a source that has calls in flight with one more, and the proxy's with total.
+func (w *worker) bound(src *source, calls, total int64) protocol.Fault {
+	lim := &w.p.cfg.Limits
+	switch {
+	case calls > int64(lim.SourceCalls):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has too many calls in flight (limits.source_calls)"}
+	case total > int64(lim.TotalCalls):
+		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
+	case src.bytes.Load() > lim.SourceBytes:
+		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + src.Source + " has too many bytes buffered (limits.source_bytes)"}
+	case w.p.bytes.Load() > lim.TotalBytes:
+		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
+	}
 	return protocol.Fault{}
 }
 

@@ -39,18 +39,29 @@ func (w *worker) poolOf(cl *cluster.Cluster, e *cluster.Endpoint) *pool {
 // submit sends the call on a free connection, or has it wait for one. Any other code than CodeOK: this endpoint can't
 // take it.
 func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
+	if c.dry != nil {
+		return p.wouldTake(c)
+	}
 	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return protocol.CodeOK
 	}
-	if p.nWaiting >= p.cluster.MaxPending {
-		return protocol.CodeQueueFull
-	}
-	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
-		return protocol.CodeConnect
+	if code := p.refuses(); code != protocol.CodeOK {
+		return code
 	}
 	p.wait(c, m)
 	p.grow()
+	return protocol.CodeOK
+}
+
+// refuses tells why one more call may not wait here. CodeOK: it may.
+func (p *pool) refuses() protocol.Code {
+	switch {
+	case p.nWaiting >= p.cluster.MaxPending:
+		return protocol.CodeQueueFull
+	case p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now:
+		return protocol.CodeConnect
+	}
 	return protocol.CodeOK
 }
 

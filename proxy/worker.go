@@ -31,6 +31,7 @@ type worker struct {
 	inBatch bool
 	table   *route.Table // pulled once a batch
 	rnd     *rand.Rand
+	dice    *rand.PCG // what rnd draws from
 
 	calls    callTable
 	msg      protocol.Message // of the frame being handled
@@ -72,9 +73,10 @@ type worker struct {
 func newWorker(p *Proxy, id int) *worker {
 	w := &worker{
 		id: id, p: p, booted: make(chan struct{}), wheel: newWheel(), armedFor: noTimer,
-		rnd:   rand.New(rand.NewPCG(rand.Uint64(), uint64(id))), // balancing needs spread, not secrecy
+		dice:  rand.NewPCG(rand.Uint64(), uint64(id)), // balancing needs spread, not secrecy
 		downs: map[*downstream]struct{}{}, ups: map[*upstream]struct{}{}, lookups: lookups{byName: map[string]*lookup{}},
 	}
+	w.rnd = rand.New(w.dice)
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
 	w.retries.left = retryMost

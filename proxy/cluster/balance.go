@@ -31,6 +31,11 @@ func ParseBalancer(word string) (Balancer, error) {
 	return 0, fmt.Errorf("unknown balancer %q: use least-active, round-robin, random or p2c", word)
 }
 
+// String returns the word used in configuration and output.
+func (b Balancer) String() string {
+	return [...]string{"least-active", "round-robin", "random", "p2c"}[b&3]
+}
+
 // scanLimit bounds the endpoints that are looked at for one call. In a larger tier least-active compares this many from a
 // random place on, and weighted round robin draws (tier.turn) instead of comparing all.
 const scanLimit = 32

@@ -1,0 +1,110 @@
+package proxy
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/registry"
+)
+
+// settingsOf tells how the service is called, and where that is said. Safe for concurrent use.
+func (p *Proxy) settingsOf(cl *cluster.Cluster, method string) []Setting {
+	s := cl.Service()
+	if s == nil {
+		s = &registry.Service{}
+	}
+	var out []Setting
+	add := func(name, value string, said bool, otherwise string) {
+		from := otherwise
+		if said {
+			from = FromService
+		}
+		out = append(out, Setting{Name: name, Value: value, From: from})
+	}
+	add("timeout", min(cl.Timeout, p.cfg.Timeouts.MaxCall).String(), s.Timeout > 0, "timeouts.call")
+	add("mode", cl.Mode.String(), s.Mode != "", "the framing")
+	add("balancer", cl.Balancer().String(), s.Balancer != "", FromDefault)
+	add("max_connections", strconv.Itoa(cl.MaxConns), s.MaxConns > 0, "service_defaults.max_connections")
+	add("max_pending", strconv.Itoa(cl.MaxPending), s.MaxPending > 0, "service_defaults.max_pending")
+	add("depth", strconv.Itoa(cl.Depth), s.Depth > 0, "service_defaults.depth")
+	add("idempotent", yesNo(cl.Idempotent([]byte(method))), slices.Contains(s.Idempotent, method), FromDefault)
+	add("oneway", yesNo(cl.Oneway([]byte(method))), slices.Contains(s.Oneway, method), FromDefault)
+	add("ordered", yesNo(cl.Ordered), s.Ordered, FromDefault)
+	add("remote", yesNo(cl.MayRemote), s.Remote, FromDefault)
+	return out
+}
+
+// Where a setting can come from, besides a key of the configuration.
+const (
+	FromService = "service" // registry and rules
+	FromDefault = "default"
+)
+
+func yesNo(b bool) string {
+	if b {
+		return "yes"
+	}
+	return "no"
+}
+
+// tiersOf puts together what the workers know of a service's endpoints.
+func (p *Proxy) tiersOf(cl *cluster.Cluster, all []explained) []Tier {
+	t := Tier{Name: "all", Endpoints: []Candidate{}}
+	for _, ep := range cl.Endpoints() {
+		t.Endpoints = append(t.Endpoints, p.candidate(ep, cl.MaxConns, all))
+	}
+	return []Tier{t}
+}
+
+func (p *Proxy) remotesOf(cl *cluster.Cluster, all []explained) []Candidate {
+	out := []Candidate{}
+	for _, ep := range cl.Endpoints() {
+		out = append(out, p.candidate(ep, cl.MaxConns, all))
+	}
+	return out
+}
+
+func (p *Proxy) candidate(ep *cluster.Endpoint, most int, all []explained) Candidate {
+	c := Candidate{
+		Endpoint: ep.String(), Zone: ep.Zone, Weight: ep.Weight, Conns: int(ep.Conns.Load()), MostConns: most, AgoMS: -1,
+	}
+	if last := ep.LastSuccess(); last > 0 {
+		c.AgoMS = time.Duration(p.clock() - last).Milliseconds()
+	}
+	for i := range all {
+		s := all[i].states[ep]
+		c.InFlight += s.Active - s.waiting
+		c.Waiting += s.waiting
+		c.LatencyUS = max(c.LatencyUS, int64(s.Latency/1e3))
+		c.BackOffMS = max(c.BackOffMS, (s.backOff+1e6-1)/1e6)
+		c.Failures = max(c.Failures, int(s.Failures))
+		c.Granted += s.granted
+	}
+	return c
+}
+
+// budgetsOf is what the worker's budgets have left for such calls. Loop only.
+func (w *worker) budgetsOf(*Query) []Budget {
+	return []Budget{{Name: "retries", Left: w.retries.left, Of: retryMost, Per: "the proxy"}}
+}
+
+// addBudgets sums the workers' budgets.
+func addBudgets(all []explained) []Budget {
+	out := []Budget{}
+	for i := range all {
+		for _, b := range all[i].budgets {
+			at := slices.IndexFunc(out, func(o Budget) bool { return o.Name == b.Name && o.Per == b.Per })
+			if at < 0 {
+				out = append(out, b)
+				continue
+			}
+			out[at].Left += b.Left
+			out[at].Of += b.Of
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Budget) int { return strings.Compare(a.Name, b.Name) })
+	return out
+}

@@ -1,0 +1,122 @@
+package proxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+)
+
+// This file rehearses a call: it goes the way of every call, by the same functions, up to where something would be done
+// with it. Such a call has call.dry; what would have been done is noted there.
+//
+//	rehearse ─► enter ─► govern ─► choose ─┬─ pool.submit ─► wouldSend
+//	                                       ├─ fail ────────► wouldFail
+//	                                       └─ lookUp ──────► wouldLookUp
+
+// rehearse tells what would become of a call now. What choosing moves is put back. Loop only.
+func (w *worker) rehearse(q *Query, src *source) Verdict {
+	v := Verdict{Worker: w.id}
+	m := &protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageCall,
+		Service: []byte(q.Service), Method: []byte(q.Method), Version: []byte(q.Version), Caller: []byte(q.Caller),
+	}
+	for k, val := range q.Header {
+		m.Info = append(m.Info, protocol.KV{Key: []byte(k), Value: []byte(val)})
+	}
+	c := &call{w: w, dry: &v, src: src, start: w.now, from: w.now, caller: m.Caller, deadline: w.now + int64(w.p.cfg.Timeouts.Call)}
+	c.to.SetFrom(m)
+	c.d = &downstream{l: &listener{}, src: src}
+	c.d.w = w
+	c.cluster = w.table.Lookup(m.Service)
+	undo := w.undisturbed(c.cluster)
+	defer undo()
+	f := w.bound(src, src.calls.Load()+1, w.p.inFlight.Load()+1)
+	if f.Code == protocol.CodeOK && c.cluster == nil {
+		f = protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
+	}
+	if f.Code == protocol.CodeOK {
+		c.idempotent = c.cluster.Idempotent(m.Method)
+	}
+	w.enter(c, m, f)
+	v.Code = v.code.String()
+	return v
+}
+
+// undisturbed notes what choosing endpoints moves; what it returns puts it back.
+func (w *worker) undisturbed(cl *cluster.Cluster) (undo func()) {
+	rnd, dice := w.rnd, *w.dice
+	w.rnd = rand.New(&dice) //nolint:gosec // the very numbers that the next call would draw
+	var undos [2]func()
+	for i, c := range [2]*cluster.Cluster{cl, w.table.Remotes} {
+		undos[i] = func() {}
+		if c != nil {
+			undos[i] = c.Remember(w.id)
+		}
+	}
+	return func() {
+		w.rnd = rnd
+		undos[0]()
+		undos[1]()
+	}
+}
+
+// wouldTake tells of a rehearsed call what submit would do with it.
+func (p *pool) wouldTake(c *call) protocol.Code {
+	how := "on a connection that is free"
+	if !p.hasRoom() {
+		if code := p.refuses(); code != protocol.CodeOK {
+			return code
+		}
+		if how = "on a connection that would be opened"; p.conns > 0 && int(p.endpoint.Conns.Load()) >= p.cluster.MaxConns {
+			how = fmt.Sprintf("when a connection is free: %d calls wait before it", p.nWaiting)
+		}
+	}
+	v := c.dry
+	v.Endpoint = p.endpoint.String()
+	if c.handed {
+		v.Outcome = OutcomeHanded
+		v.Why = "handed over to the remote proxy " + v.Endpoint + ": " + v.Why
+		return protocol.CodeOK
+	}
+	v.Outcome, v.code = OutcomeSent, protocol.CodeOK
+	v.Why = "sent to " + v.Endpoint + ", " + how
+	return protocol.CodeOK
+}
+
+// hasRoom reports whether take would find a connection.
+func (p *pool) hasRoom() bool {
+	for _, u := range p.open {
+		if u.room() {
+			return true
+		}
+	}
+	for _, u := range p.idle {
+		if u.doomedFor == "" {
+			return true
+		}
+	}
+	return false
+}
+
+// wouldFail notes the fault that a rehearsed call would get.
+func (c *call) wouldFail(f protocol.Fault) {
+	v := c.dry
+	v.Outcome, v.code, v.Endpoint, v.Why = OutcomeRefused, f.Code, "", f.Message
+	v.Rule = c.decidedBy(f.Code)
+}
+
+// wouldHandOver notes why a rehearsed call goes to the remote tier.
+func (c *call) wouldHandOver(code protocol.Code) {
+	c.dry.code, c.dry.Why = code, describe(code, c)
+}
+
+// wouldLookUp: the registry would be asked. Whether it knows the service is not known before.
+func (c *call) wouldLookUp() bool {
+	v := c.dry
+	v.Outcome, v.code = OutcomeLookup, protocol.CodeNoService
+	v.Why = "service " + string(c.to.Service) + " is not known here yet: the registry would be asked, and the call would wait at most " +
+		c.w.p.cfg.Timeouts.Lookup.String() + " (timeouts.lookup)"
+	return true
+}

@@ -1,0 +1,147 @@
+package proxy
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// guess is a rig in which random things happen, and every call is rehearsed before it is made.
+type guess struct {
+	*rig
+	rnd     *rand.Rand
+	callers []*fakeConn
+	ups     []*fakeConn // connections to endpoints
+	seen    map[Outcome]int
+}
+
+func newGuess(t *testing.T, seed uint64) *guess {
+	g := &guess{rnd: rand.New(rand.NewPCG(seed, 1)), seen: map[Outcome]int{}}
+	snap := &registry.Snapshot{Services: map[string]*registry.Service{}, Remotes: []registry.Remote{{Addr: "r1:1"}, {Addr: "r2:1"}}}
+	for i, balancer := range []string{"", "round-robin", "random", "p2c"} {
+		s := &registry.Service{
+			Name: fmt.Sprint("S", i), Balancer: balancer, MaxConns: 1 + g.rnd.IntN(2), MaxPending: 1 + g.rnd.IntN(3), Remote: g.rnd.IntN(2) == 0,
+		}
+		if i%2 == 1 {
+			s.Mode, s.Depth = "multiplexed", 2
+		}
+		for e := range g.rnd.IntN(5) {
+			s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: fmt.Sprintf("e%d-%d:1", i, e), Weight: 1 + g.rnd.IntN(100)})
+		}
+		snap.Services[s.Name] = s
+	}
+	g.rig = newRig(t, func(c *Config) {
+		c.Limits.SourceCalls, c.Limits.TotalCalls = 6, 14
+		c.Timeouts.MaxCall = time.Minute
+		if g.rnd.IntN(2) == 0 {
+			c.HandOff = &remote.Client{Host: "here", Instance: "i"}
+		}
+		if g.rnd.IntN(3) == 0 {
+			c.Lookup = func(string) bool { return true }
+		}
+	}, snap)
+	for i := range 3 {
+		g.callers = append(g.callers, g.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: fmt.Sprint("pod-", i)}))
+	}
+	return g
+}
+
+// happen does one random thing that is no call.
+func (g *guess) happen() {
+	switch g.rnd.IntN(4) {
+	case 0:
+		g.pass(time.Duration(g.rnd.IntN(400)) * time.Millisecond)
+	case 1, 2:
+		if len(g.dials) == 0 {
+			return
+		}
+		u := g.dials[g.rnd.IntN(len(g.dials))]
+		if u.endpoint.Remote || g.rnd.IntN(3) == 0 {
+			g.connected(u, errRefused)
+			return
+		}
+		g.ups = append(g.ups, g.connected(u, nil))
+	case 3:
+		for _, c := range g.ups {
+			u := c.ctx.(*upstream)
+			switch {
+			case c.gone || g.rnd.IntN(2) == 0:
+				continue
+			case u.nCalls > 0:
+				c.bring(frame("say", 2, u.calls.id, 0, "x"))
+			default:
+				c.drop()
+			}
+			return
+		}
+	}
+}
+
+// TestRehearsalAgrees: what a rehearsal says is what then happens, whatever the state of the proxy, and to rehearse changes
+// nothing: it says the same twice.
+func TestRehearsalAgrees(t *testing.T) {
+	seen := map[Outcome]int{}
+	for seed := range uint64(150) {
+		g := newGuess(t, seed)
+		for range 60 {
+			for range g.rnd.IntN(3) {
+				g.happen()
+			}
+			g.try(seed)
+		}
+		for o, n := range g.seen {
+			seen[o] += n
+		}
+		if t.Failed() {
+			return
+		}
+	}
+	for _, o := range []Outcome{OutcomeSent, OutcomeHanded, OutcomeRefused, OutcomeLookup} {
+		if seen[o] < 100 {
+			t.Errorf("%d calls came out as %s: the test has not tried it", seen[o], o)
+		}
+	}
+	t.Log(seen)
+}
+
+// try rehearses a call, makes it and compares.
+func (g *guess) try(seed uint64) {
+	d := g.callers[g.rnd.IntN(len(g.callers))]
+	down := d.ctx.(*downstream)
+	q := Query{Service: fmt.Sprint("S", g.rnd.IntN(5)), Method: "say", Source: down.src.Source}
+	var first, second Verdict
+	g.w.do(func() { first, second = g.w.rehearse(&q, down.src), g.w.rehearse(&q, down.src) })
+	g.settle()
+	if first != second {
+		g.t.Errorf("seed %d: rehearsed twice: %+v, then %+v", seed, first, second)
+	}
+	before := down.calls
+	d.bring(frame(q.Service+":say", 1, 7, 1, "x"))
+	d.out = nil
+	got, ep := OutcomeRefused, ""
+	code := "ok"
+	if c := down.calls; c != nil && c != before {
+		switch {
+		case c.queue != nil:
+			got = OutcomeLookup
+		case c.up != nil:
+			got, ep = OutcomeSent, c.endpoint.String()
+		case c.pool != nil:
+			got, ep = OutcomeSent, c.pool.endpoint.String()
+		}
+		if c.handed {
+			got = OutcomeHanded
+		}
+	} else if f := g.w.failed(q.Service, q.Method); len(f) > 0 {
+		code = f[0].Code
+	}
+	if got != first.Outcome || ep != first.Endpoint || got == OutcomeRefused && code != first.Code {
+		g.t.Errorf("seed %d, %s of %s: rehearsed %+v; then %s %s %s", seed, q.Service, q.Source, first, got, ep, code)
+	}
+	g.seen[got]++
+	g.now += int64(time.Microsecond)
+}
