@@ -27,8 +27,7 @@ type call struct {
 	policy       *govern.Policy // never nil once the call was admitted and its service is known
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
-	tried        [maxTries]*cluster.Endpoint
-	ntried       uint8
+	tries        attempts
 	hops         uint8
 	oneway       bool
 	spent        bool // a oneway whose bytes have left and that a server might answer all the same
@@ -272,9 +271,7 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.calls.put(c)
 		return
 	}
-	if c.handed {
-		c.cluster = w.table.Remotes
-	} else if c.cluster = w.table.Lookup(c.to.Service); c.cluster == nil {
+	if c.cluster = w.clusterOf(c); c.cluster == nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
 		return
 	}
@@ -283,8 +280,18 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
 		return
 	}
-	w.stats.requeued++
 	w.choose(c, m)
+}
+
+// requeue offers a call that is provably unsent to another endpoint, within its budget.
+func (w *worker) requeue(c *call, codec protocol.Codec, frame []byte) {
+	if c.d != nil && !c.stats.budgets.requeues.take(w.now, w.perWorker(w.p.cfg.Limits.RequeueMin)) {
+		w.stats.requeuesRefused++
+		w.fail(c, protocol.Fault{Code: protocol.CodeConnect, Message: "no connection to service " + string(c.to.Service) + " could be opened, and the budget of calls that are offered elsewhere is spent (limits.requeue_share)"})
+		return
+	}
+	w.stats.requeued++
+	w.resubmit(c, codec, frame)
 }
 
 // keptMessage decodes the frame a call has kept. The view lasts until the next call of keptMessage.
@@ -300,23 +307,4 @@ func (w *worker) keptMessage(c *call) (*protocol.Message, error) {
 		m.Type = protocol.MessageOneway
 	}
 	return m, nil
-}
-
-// retryBudget bounds calls that are sent again although they may have run: a fifth of those that end well, and ten to
-// begin with, so that retries can't multiply the load of a failing service. Loop only.
-type retryBudget struct{ left float64 }
-
-const (
-	retryShare = 0.2
-	retryMost  = 10
-)
-
-func (b *retryBudget) earn() { b.left = min(b.left+retryShare, retryMost) }
-
-func (b *retryBudget) take() bool {
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }

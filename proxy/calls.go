@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -44,16 +45,15 @@ func (w *worker) enter(c *call, m *protocol.Message, f protocol.Fault) {
 // to the remote tier, where that is allowed, or gets a fault.
 func (w *worker) choose(c *call, m *protocol.Message) {
 	code := protocol.CodeNoEndpoint
-	if c.ntried > 0 {
+	if c.tries.n > 0 {
 		code = protocol.CodeConnect
 	}
-	for int(c.ntried) < maxTries {
+	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
 			break
 		}
-		c.tried[c.ntried] = ep
-		c.ntried++
+		c.tries.offered(ep)
 		if code = w.poolOf(c.cluster, ep).submit(c, m); code == protocol.CodeOK {
 			return
 		}
@@ -76,15 +76,14 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 	if c.dry != nil {
 		c.wouldHandOver(code)
 	}
-	c.handed, c.ntried = true, 0
+	c.handed, c.tries = true, attempts{}
 	c.cluster = w.table.Remotes
-	for int(c.ntried) < maxTries {
+	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
 			break
 		}
-		c.tried[c.ntried] = ep
-		c.ntried++
+		c.tries.offered(ep)
 		if w.poolOf(w.table.Remotes, ep).submit(c, m) == protocol.CodeOK {
 			if c.dry == nil {
 				w.stats.handedOver[code]++
@@ -125,6 +124,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
 		text, _, _ := protocol.AppException(m.Body, m.Payload)
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
+		return
+	}
+	if class != govern.ClassOK && w.again(c, class) {
 		return
 	}
 	c.d.grantExtra(m)
@@ -179,11 +181,27 @@ func (w *worker) cancel(c *call) {
 // call keeps its slot until the late reply or the connection's end, so that its sequence is not given out again.
 func (c *call) expired(int64) {
 	w, u := c.w, c.up
+	switch {
+	case w.now >= c.deadline:
+	case c.tries.paused:
+		c.tries.paused = false
+		w.wheel.arm(&c.timer, c.deadline)
+		w.resubmit(c, c.keptCodec, c.kept)
+		return
+	case c.attemptOver():
+		return
+	default:
+		w.wheel.arm(&c.timer, c.deadline)
+		return
+	}
 	f := protocol.Fault{Code: protocol.CodeDeadline, Message: describe(protocol.CodeDeadline, c), Executed: u != nil && c.begin < u.handed}
 	if u == nil {
 		c.unqueue()
 		w.fail(c, f)
 		return
+	}
+	if f.Executed {
+		w.observe(c, govern.ClassDeadline)
 	}
 	if u.mode != cluster.Multiplexed || u.held {
 		w.doom(&u.session, reasonAbandoned)

@@ -43,23 +43,27 @@ type Identity struct {
 
 // Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.
 type Limits struct {
-	MaxFrame      int   // bytes of one frame
-	Window        int   // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
-	Depth         int   // calls pipelined on one plain Thrift connection
-	SourceCalls   int   // calls in flight of one source
-	TotalCalls    int   // calls in flight of the proxy
-	SourceBytes   int64 // bytes buffered for one source
-	TotalBytes    int64 // bytes buffered by the proxy
-	SourceConns   int   // connections of one source
-	TotalConns    int   // connections of callers
-	SourceLookups int   // services being looked up for one source, counted by worker
-	TotalLookups  int   // services being looked up, counted by worker
-	MaxMethods    int   // methods of one service that have metrics of their own; the rest is "other"
-	MaxSources    int   // sources that have metrics of their own; the rest is "other"
-	FailedCalls   int   // failed calls of one method that a worker remembers; 0: none
-	FailedTotal   int   // failed calls that are remembered in all
-	IdlePerPool   int   // idle upstream connections kept for one endpoint by one worker
-	ConnectsOpen  int   // connects under way to one endpoint by one worker
+	MaxFrame      int     // bytes of one frame
+	Window        int     // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
+	Depth         int     // calls pipelined on one plain Thrift connection
+	SourceCalls   int     // calls in flight of one source
+	TotalCalls    int     // calls in flight of the proxy
+	SourceBytes   int64   // bytes buffered for one source
+	TotalBytes    int64   // bytes buffered by the proxy
+	SourceConns   int     // connections of one source
+	TotalConns    int     // connections of callers
+	SourceLookups int     // services being looked up for one source, counted by worker
+	TotalLookups  int     // services being looked up, counted by worker
+	MaxMethods    int     // methods of one service that have metrics of their own; the rest is "other"
+	MaxSources    int     // sources that have metrics of their own; the rest is "other"
+	FailedCalls   int     // failed calls of one method that a worker remembers; 0: none
+	FailedTotal   int     // failed calls that are remembered in all
+	RetryShare    float64 // calls sent again though they may have run, for each call of the service
+	RetryMin      int     // … and so many a second besides, over all workers
+	RequeueShare  float64 // calls sent on because they are provably unsent, likewise
+	RequeueMin    int
+	IdlePerPool   int // idle upstream connections kept for one endpoint by one worker
+	ConnectsOpen  int // connects under way to one endpoint by one worker
 }
 
 // DefaultLimits returns the limits that the documentation names.
@@ -67,7 +71,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
-		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, FailedCalls: 16, FailedTotal: 2048, IdlePerPool: 1024, ConnectsOpen: 16,
+		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, FailedCalls: 16, FailedTotal: 2048,
+		RetryShare: 0.2, RetryMin: 10, RequeueShare: 0.5, RequeueMin: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }
 

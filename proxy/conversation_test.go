@@ -204,6 +204,20 @@ func setLimits(t *testing.T, c *Config, text string) {
 			c.Limits.TotalCalls = number(t, val)
 		case "source_bytes":
 			c.Limits.SourceBytes = int64(number(t, val))
+		case "retry_min":
+			c.Limits.RetryMin = number(t, val)
+		case "requeue_min":
+			c.Limits.RequeueMin = number(t, val)
+		case "retry_share", "requeue_share":
+			share, err := strconv.ParseFloat(val, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key == "retry_share" {
+				c.Limits.RetryShare = share
+			} else {
+				c.Limits.RequeueShare = share
+			}
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
 		case "source_lookups":
@@ -328,6 +342,8 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 		return k.sees(c, name, args)
 	case "replies", "fails":
 		return k.replies(c, name, verb == "fails", args)
+	case "fails-with":
+		return k.failsWith(c, name, args)
 	case "gets":
 		return k.gets(c, name, args)
 	case "gets-bytes", "gets-text":

@@ -110,12 +110,12 @@ type Candidate struct {
 	Granted   int    `json:"granted,omitempty"`   // remote proxies: calls that may be in flight on what connections there are
 }
 
-// Budget is something that is used up by calls and comes back.
+// Budget is what calls of the service that are sent again use up.
 type Budget struct {
-	Name string  `json:"name"`
-	Left float64 `json:"left"`
-	Of   float64 `json:"of"`
-	Per  string  `json:"per"` // what it is counted for
+	Name      string  `json:"name"`
+	Left      float64 `json:"left"`       // calls that may be sent again at once
+	Share     float64 `json:"share"`      // of the calls that it earns
+	PerSecond float64 `json:"per_second"` // that it earns besides
 }
 
 // Explain tells what would become of a call, and why, and what became of the last that failed. Nothing is changed by it,

@@ -3,7 +3,6 @@ package proxy
 import (
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
@@ -87,8 +86,16 @@ func (p *Proxy) candidate(ep *cluster.Endpoint, most int, all []explained) Candi
 }
 
 // budgetsOf is what the worker's budgets have left for such calls. Loop only.
-func (w *worker) budgetsOf(*Query) []Budget {
-	return []Budget{{Name: "retries", Left: w.retries.left, Of: retryMost, Per: "the proxy"}}
+func (w *worker) budgetsOf(q *Query) []Budget {
+	lim := &w.p.cfg.Limits
+	b := budgets{}
+	if of := w.stats.budgets[q.Service]; of != nil {
+		b = *of
+	}
+	return []Budget{
+		{Name: "retries", Left: b.retries.now(w.now, w.perWorker(lim.RetryMin)), PerSecond: w.perWorker(lim.RetryMin), Share: lim.RetryShare},
+		{Name: "requeues", Left: b.requeues.now(w.now, w.perWorker(lim.RequeueMin)), PerSecond: w.perWorker(lim.RequeueMin), Share: lim.RequeueShare},
+	}
 }
 
 // addBudgets sums the workers' budgets.
@@ -96,15 +103,14 @@ func addBudgets(all []explained) []Budget {
 	out := []Budget{}
 	for i := range all {
 		for _, b := range all[i].budgets {
-			at := slices.IndexFunc(out, func(o Budget) bool { return o.Name == b.Name && o.Per == b.Per })
+			at := slices.IndexFunc(out, func(o Budget) bool { return o.Name == b.Name })
 			if at < 0 {
 				out = append(out, b)
 				continue
 			}
 			out[at].Left += b.Left
-			out[at].Of += b.Of
+			out[at].PerSecond += b.PerSecond
 		}
 	}
-	slices.SortStableFunc(out, func(a, b Budget) int { return strings.Compare(a.Name, b.Name) })
 	return out
 }

@@ -105,10 +105,9 @@ func (w *worker) noteFailure(c *call, code protocol.Code) {
 
 // takeTries copies what came of each offer of the call.
 func (k *failedCall) takeTries(c *call) {
-	k.nTries = c.ntried
-	for i := range min(int(c.ntried), keptTries) {
-		e := c.tried[i]
-		k.tries[i] = failedTry{network: e.Network, addr: e.Addr}
+	k.nTries = c.tries.n
+	for i, a := range c.tries.list[:min(int(c.tries.n), keptTries)] {
+		k.tries[i] = failedTry{network: a.endpoint.Network, addr: a.endpoint.Addr, class: a.class, ended: a.ended, took: a.took}
 	}
 }
 

@@ -124,7 +124,7 @@ func TestFailuresNoAllocation(t *testing.T) {
 	_, r := failing(t, 4, 12)
 	src := &source{Identity: Identity{Source: "pod-a"}}
 	c := &call{w: r.w, src: src, stats: &methodStats{}, caller: []byte("shop")}
-	c.tried[0], c.ntried = &cluster.Endpoint{Network: "tcp", Addr: "e1:1"}, 1
+	c.tries.offered(&cluster.Endpoint{Network: "tcp", Addr: "e1:1"})
 	if n := testing.AllocsPerRun(100, func() {
 		said(r.w, "service Echo has no endpoint")
 		r.w.noteFailure(c, 1)

@@ -244,7 +244,7 @@ func (p *pool) scatter() {
 	for n := p.nWaiting; n > 0; n-- { // not "while any": a call may come back here
 		c := p.first
 		p.remove(c)
-		p.w.resubmit(c, c.keptCodec, c.kept)
+		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 }
 

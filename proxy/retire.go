@@ -64,7 +64,7 @@ func (p *pool) retire(most int) (n int) {
 	for ; p.first != nil && n < most; n++ {
 		c := p.first
 		p.remove(c)
-		p.w.resubmit(c, c.keptCodec, c.kept)
+		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 	for _, list := range [][]*upstream{p.idle, p.open} {
 		for _, u := range list {

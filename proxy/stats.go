@@ -7,15 +7,18 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // workerStats are one worker's counters: plain numbers with a single writer, copied on the loop when somebody asks.
 type workerStats struct {
 	limit   int // methods of one service with counters of their own
 	methods map[string]map[string]*methodStats
+	budgets map[string]*budgets // by service
 	accepted, connected, dials, connectErrors,
-	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
+	writes, stray, late, requeued, requeuesRefused, retriesRefused, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
 	uploads, relays, pauses, lookups, lookupTimeouts uint64
+	retried    [govern.NumClasses]uint64 // by what came of the attempt before
 	handedOver [protocol.NumCodes]uint64
 	refused    [protocol.NumCodes]uint64
 	detected   [protocol.NumFramings]uint64
@@ -34,12 +37,13 @@ type methodStats struct {
 	duration Histogram
 	size     Histogram    // bytes of requests
 	asked    uint64       // calls when Used was called last
+	budgets  *budgets     // of the service
 	failures *failureRing // nil: none, or it was given to another method
 }
 
 func (s *workerStats) init(p *Proxy) {
 	s.limit = p.cfg.Limits.MaxMethods
-	s.methods = map[string]map[string]*methodStats{}
+	s.methods, s.budgets = map[string]map[string]*methodStats{}, map[string]*budgets{}
 	s.malformed, s.badReplies = map[string]uint64{}, map[string]uint64{}
 	s.closedDown, s.closedUp = map[closeReason]uint64{}, map[closeReason]uint64{}
 }
@@ -67,10 +71,19 @@ func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
 	}
 	m := ms[name]
 	if m == nil {
-		m = &methodStats{}
+		m = &methodStats{budgets: s.budgetsOf(service)}
 		ms[name] = m
 	}
 	return m
+}
+
+func (s *workerStats) budgetsOf(service string) *budgets {
+	b := s.budgets[service]
+	if b == nil {
+		b = &budgets{}
+		s.budgets[service] = b
+	}
+	return b
 }
 
 // record counts a call that has ended.
@@ -80,9 +93,9 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.duration.add(took / 1000)
 	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
-	if code == protocol.CodeOK {
-		w.retries.earn()
-	} else {
+	c.stats.budgets.retries.earn(w.p.cfg.Limits.RetryShare)
+	c.stats.budgets.requeues.earn(w.p.cfg.Limits.RequeueShare)
+	if code != protocol.CodeOK {
 		c.src.failed.Add(1)
 		w.noteFailure(c, code)
 	}
@@ -221,7 +234,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 	labelled := map[string]map[string]uint64{
 		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
-		"handed_over": codeMap(&s.handedOver), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"handed_over": codeMap(&s.handedOver), "retried": classMap(&s.retried), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
 	}
 	return func(t *Stats) {
 		for name, n := range c.counters() {
@@ -247,7 +260,7 @@ func (s *workerStats) counters() map[string]uint64 {
 	return map[string]uint64{
 		"connections_accepted": s.accepted, "endpoint_connections": s.connected, "dials": s.dials,
 		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
-		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
+		"requeued": s.requeued, "requeues_refused": s.requeuesRefused, "retries_refused": s.retriesRefused, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
@@ -282,6 +295,16 @@ func codeMap(a *[protocol.NumCodes]uint64) map[string]uint64 {
 	for i, n := range a {
 		if n > 0 {
 			out[protocol.Code(i).String()] = n
+		}
+	}
+	return out
+}
+
+func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if n > 0 {
+			out[govern.Class(i).String()] = n
 		}
 	}
 	return out

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // upstream is a connection to an endpoint. It is a border between pods: every call on it carries our own sequence, and
@@ -104,14 +105,16 @@ func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, r
 	case c.relayed:
 		w.finish(c, protocol.CodeLost)
 	case c.begin >= first && c.end-first <= uint64(len(out)):
-		w.resubmit(c, codec, out[c.begin-first:c.end-first])
-	case c.idempotent && !c.retried && w.retries.take():
-		c.retried = true
-		w.stats.retried++
-		w.resubmit(c, c.keptCodec, c.kept)
+		w.requeue(c, codec, out[c.begin-first:c.end-first])
 	default:
+		class := govern.ClassLost
 		if raced {
+			class = govern.ClassRaced
 			w.stats.lostRaced++
+		}
+		w.observe(c, class)
+		if w.again(c, class) {
+			return
 		}
 		w.fail(c, protocol.Fault{Code: protocol.CodeLost, Message: describe(protocol.CodeLost, c), Executed: true})
 	}
@@ -135,7 +138,7 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 		w.fail(c, faultOf(err))
 		return
 	}
-	if c.idempotent && m != &w.retry { // if it is lost it is sent again
+	if m != &w.retry && c.keeps(len(m.Frame)) { // it may be sent again
 		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
 	}
 	c.endpoint, c.up = u.endpoint, u
@@ -144,6 +147,7 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 	c.end = u.queued
 	c.sentAt = w.now
 	u.attach(c)
+	c.attemptBegins()
 	if c.upload != nil {
 		u.feeds(c)
 	}

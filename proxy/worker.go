@@ -43,7 +43,6 @@ type worker struct {
 	retiring retiring
 	lookups  lookups
 	wheel    *wheel
-	retries  retryBudget
 	stats    workerStats
 	failures failures
 	bufs     bufferPool
@@ -79,7 +78,6 @@ func newWorker(p *Proxy, id int) *worker {
 	w.rnd = rand.New(w.dice)
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
-	w.retries.left = retryMost
 	w.stats.init(p)
 	w.failures.init(p, p.cfg.Workers)
 	return w
