@@ -18,6 +18,10 @@ func (w *worker) begin() {
 		w.table = t
 		w.newTable()
 		w.newlyKnown()
+		w.resolved.forget()
+	}
+	if r := w.p.rules.Load(); r != w.rules {
+		w.newRules(r)
 	}
 	if w.retiring.busy {
 		w.retirePools()

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -48,6 +49,7 @@ type talk struct {
 	more  map[string][]byte    // of a large frame that a peer has begun
 	wants string               // what Config.Lookup says: true, false, or "" when it must not be called
 	asked []string             // names it was called with and that "asked" has not looked at
+	rules *govern.Rules        // what "rules" brings
 }
 
 type message struct {
@@ -59,12 +61,17 @@ type message struct {
 func play(t *testing.T, file string, a *txtar.Archive) {
 	limits, snap, next := "", &registry.Snapshot{}, &registry.Snapshot{}
 	var script string
+	var inForce, later *govern.Rules
 	for _, f := range a.Files {
 		switch f.Name {
 		case "services":
 			snap.Services = parseServices(t, f.Data)
 		case "services-later":
 			next.Services = parseServices(t, f.Data)
+		case "rules":
+			inForce = parseRules(t, f.Data)
+		case "rules-later":
+			later = parseRules(t, f.Data)
 		case "limits":
 			limits = string(f.Data)
 		case "talk":
@@ -74,7 +81,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 		}
 	}
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}, more: map[string][]byte{}}
-	k.later = next
+	k.later, k.rules = next, later
 	k.rig = newRig(t, func(c *Config) {
 		setLimits(t, c, limits)
 		c.Lookup = func(service string) bool {
@@ -85,6 +92,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 			return k.wants == "true"
 		}
 	}, snap)
+	k.p.SetRules(inForce)
 	for i, line := range strings.Split(script, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -267,6 +275,10 @@ func (k *talk) step(w []string) error {
 		k.woken = true
 		k.settle()
 		return nil
+	case "rules":
+		k.p.SetRules(k.rules)
+		k.settle()
+		return nil
 	case "connect", "refuse":
 		return k.connect(w[0] == "connect", w[1], w[len(w)-1])
 	case "nobody":
@@ -292,10 +304,10 @@ func (k *talk) open(name string, opts []string) error {
 			l.service = []byte(val)
 		case "ordered":
 			l.Ordered = true
-		case "source":
-			id.Source = val
 		default:
-			return fmt.Errorf("unknown option %q", o)
+			if !identityOption(&id, key, val) {
+				return fmt.Errorf("unknown option %q", o)
+			}
 		}
 	}
 	k.conns[name] = k.caller(l, id)
@@ -324,6 +336,8 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 	switch verb {
 	case "calls", "oneway":
 		c.bring(callFrame(args, verb == "oneway", args[1:]))
+	case "calls-with":
+		c.bring(headerFrame(args[0], args[1:]))
 	case "oneway-call": // two frames in one read
 		c.bring(append(callFrame(args[:1], true, args[2:]), callFrame(args[1:2], false, args[2:])...))
 	case "sends":
@@ -412,9 +426,7 @@ func (k *talk) next(c *fakeConn, name string) (m message, err error) {
 	}
 	n := 4 + int(binary.BigEndian.Uint32(b))
 	k.rest[name] = bytes.Clone(b[n:])
-	ctx, buf := context.Background(), thrift.NewTMemoryBuffer()
-	buf.Write(b[4:n])
-	p := thrift.NewTBinaryProtocolConf(buf, nil)
+	ctx, p := context.Background(), protocolOf(b[:n])
 	if m.name, m.typ, m.seq, err = p.ReadMessageBegin(ctx); err != nil {
 		return m, err
 	}

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
@@ -19,6 +20,8 @@ type Proxy struct {
 	cfg     Config
 	codecs  [protocol.NumFramings]protocol.Codec
 	table   atomic.Pointer[route.Table]
+	rules   atomic.Pointer[govern.Rules]
+	rulesMu sync.Mutex // held while rules are put in force
 	workers []*worker
 	sources sources
 	clock   func() int64 // the workers' time, ns since born

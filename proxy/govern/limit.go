@@ -12,6 +12,8 @@ type Limit struct {
 	Excess      Excess        // what becomes of a call beyond it
 	QueueFor    time.Duration // Excess queue: how long it waits at most
 	QueueMost   int           // ... and how many do, for each key
+
+	state *limiter // set by New
 }
 
 // By is what a limit counts for.

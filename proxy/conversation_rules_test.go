@@ -1,0 +1,78 @@
+package proxy
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/apache/thrift/lib/go/thrift"
+
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
+	"github.com/bellhop-mesh/bellhop/proxy/rules"
+)
+
+// The words for rules (testdata/README.md).
+
+// parseRules reads a rules document, the section "rules".
+func parseRules(t *testing.T, text []byte) *govern.Rules {
+	r, err := rules.Parse("rules", text)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return r.Govern()
+}
+
+// identityOption is a word of "open" that says who the caller is.
+func identityOption(id *Identity, key, val string) bool {
+	switch key {
+	case "source":
+		id.Source = val
+	case "workload":
+		id.Workload = val
+	case "namespace":
+		id.Namespace = val
+	case "unit":
+		id.Unit = val
+	default:
+		label, ok := strings.CutPrefix(key, "label.")
+		if !ok {
+			return false
+		}
+		if id.Labels == nil {
+			id.Labels = map[string]string{}
+		}
+		id.Labels[label] = val
+	}
+	return true
+}
+
+// headerFrame makes "KEY=VALUE[,KEY=VALUE]" and "SEQ NAME TEXT" into a THeader message.
+func headerFrame(keys string, args []string) []byte {
+	ctx, buf := context.Background(), thrift.NewTMemoryBuffer()
+	p := thrift.NewTHeaderProtocolConf(buf, nil)
+	for _, kv := range strings.Split(keys, ",") {
+		k, v, _ := strings.Cut(kv, "=")
+		p.SetWriteHeader(k, v)
+	}
+	seq, err := strconv.Atoi(args[0])
+	err = errors.Join(err, p.WriteMessageBegin(ctx, args[1], thrift.CALL, int32(seq)), p.WriteFieldBegin(ctx, "", thrift.STRING, 1),
+		p.WriteString(ctx, textOf(args[2:])), p.WriteFieldStop(ctx), p.Flush(ctx))
+	if err != nil {
+		panic(err)
+	}
+	return buf.Bytes()
+}
+
+// protocolOf reads a frame that was written to a connection: THeader by its magic, else framed binary.
+func protocolOf(frame []byte) thrift.TProtocol {
+	buf := thrift.NewTMemoryBuffer()
+	if len(frame) > 6 && binary.BigEndian.Uint16(frame[4:]) == 0x0fff {
+		buf.Write(frame)
+		return thrift.NewTHeaderProtocolConf(buf, nil)
+	}
+	buf.Write(frame[4:])
+	return thrift.NewTBinaryProtocolConf(buf, nil)
+}
