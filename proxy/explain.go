@@ -10,6 +10,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // This file answers why calls go where they go. Every worker rehearses a call (rehearse.go) and tells what it knows; the
@@ -30,19 +31,22 @@ type Query struct {
 
 // Explanation is what would become of a call now, and why. Figures that workers have each for itself are summed.
 type Explanation struct {
-	Query    Query             `json:"query"`
-	At       time.Time         `json:"at"`
-	Known    bool              `json:"known"` // the service is in the table
-	Near     []string          `json:"near"`  // services whose names are like it, when it is not; else methods, when it was never called
-	Verdict  Verdict           `json:"verdict"`
-	Workers  []Verdict         `json:"workers"`  // each worker's, the one first on which such a call would most likely come
-	Settings []Setting         `json:"settings"` // what is in force for the service
-	Source   SourceState       `json:"source"`
-	Tiers    []Tier            `json:"tiers"`   // endpoints, the nearest first
-	Remotes  []Candidate       `json:"remotes"` // remote proxies
-	Budgets  []Budget          `json:"budgets"`
-	Calls    map[string]uint64 `json:"calls"` // of the method that have ended here, by code
-	Failed   []FailedCall      `json:"failed"`
+	Query    Query              `json:"query"`
+	At       time.Time          `json:"at"`
+	Known    bool               `json:"known"` // the service is in the table
+	Near     []string           `json:"near"`  // services whose names are like it, when it is not; else methods, when it was never called
+	Verdict  Verdict            `json:"verdict"`
+	Workers  []Verdict          `json:"workers"`  // each worker's, the one first on which such a call would most likely come
+	Settings []Setting          `json:"settings"` // what is in force for the service
+	Rules    []govern.Judgement `json:"rules"`    // all, in their order
+	Policy   []govern.Said      `json:"policy"`   // what they decide, but for limits
+	Limits   []LimitState       `json:"limits"`   // that count such a call
+	Source   SourceState        `json:"source"`
+	Tiers    []Tier             `json:"tiers"`   // endpoints, the nearest first
+	Remotes  []Candidate        `json:"remotes"` // remote proxies
+	Budgets  []Budget           `json:"budgets"`
+	Calls    map[string]uint64  `json:"calls"` // of the method that have ended here, by code
+	Failed   []FailedCall       `json:"failed"`
 }
 
 // Outcome is what would become of a call.
@@ -123,7 +127,8 @@ type Budget struct {
 // same. Safe for concurrent use.
 func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	x := &Explanation{
-		Query: q, At: time.Now(), Near: []string{}, Workers: []Verdict{}, Settings: []Setting{}, Tiers: []Tier{}, Remotes: []Candidate{},
+		Query: q, At: p.born.Add(time.Duration(p.clock())), Near: []string{}, Workers: []Verdict{}, Settings: []Setting{},
+		Rules: []govern.Judgement{}, Policy: []govern.Said{}, Limits: []LimitState{}, Tiers: []Tier{}, Remotes: []Candidate{},
 		Budgets: []Budget{}, Calls: map[string]uint64{}, Failed: []FailedCall{},
 	}
 	src, known := p.sources.find(q.Source)
@@ -131,6 +136,7 @@ func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	cl := t.Lookup([]byte(q.Service))
 	x.Known = cl != nil
 	x.Source = p.sourceState(src, known)
+	p.explainRules(x, &q, q.message(), src)
 	parts := make(chan explained, len(p.workers))
 	err := p.each(ctx, func(w *worker) { parts <- w.explain(&q, src, cl, t.Remotes) })
 	all := make([]explained, 0, len(p.workers))

@@ -18,13 +18,7 @@ import (
 // rehearse tells what would become of a call now. What choosing moves is put back. Loop only.
 func (w *worker) rehearse(q *Query, src *source) Verdict {
 	v := Verdict{Worker: w.id}
-	m := &protocol.Message{
-		Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageCall,
-		Service: []byte(q.Service), Method: []byte(q.Method), Version: []byte(q.Version), Caller: []byte(q.Caller),
-	}
-	for k, val := range q.Header {
-		m.Info = append(m.Info, protocol.KV{Key: []byte(k), Value: []byte(val)})
-	}
+	m := q.message()
 	c := &call{w: w, dry: &v, src: src, start: w.now, from: w.now, caller: m.Caller, deadline: w.now + int64(w.p.cfg.Timeouts.Call)}
 	c.to.SetFrom(m)
 	c.d = &downstream{l: &listener{}, src: src}
@@ -42,6 +36,18 @@ func (w *worker) rehearse(q *Query, src *source) Verdict {
 	w.enter(c, m, f)
 	v.Code = v.code.String()
 	return v
+}
+
+// message is the call as it would be read.
+func (q *Query) message() *protocol.Message {
+	m := &protocol.Message{
+		Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageCall,
+		Service: []byte(q.Service), Method: []byte(q.Method), Version: []byte(q.Version), Caller: []byte(q.Caller),
+	}
+	for k, val := range q.Header {
+		m.Info = append(m.Info, protocol.KV{Key: []byte(k), Value: []byte(val)})
+	}
+	return m
 }
 
 // undisturbed notes what choosing endpoints moves; what it returns puts it back.
