@@ -42,7 +42,7 @@ func (w *worker) end() {
 	for {
 		w.resume()
 		w.closeDoomed()
-		if len(w.ready) > 0 { // what was closed had a frame wait
+		if len(w.ready)+len(w.limitQueues.over) > 0 { // what was closed had a frame wait, or others
 			continue
 		}
 		if len(w.dirty) == 0 || w.flushPending {
@@ -96,6 +96,7 @@ func (w *worker) setAlarm() {
 
 // resume goes on with callers whose next frame had to wait for a slot.
 func (w *worker) resume() {
+	w.serveLimits()
 	for len(w.ready) > 0 {
 		d := w.ready[len(w.ready)-1]
 		w.ready = w.ready[:len(w.ready)-1]

@@ -24,7 +24,13 @@ type call struct {
 	charged      int64 // bytes charged to the source
 	stats        *methodStats
 
-	policy       *govern.Policy // never nil once the call was admitted and its service is known
+	decision     *govern.Decision // nil: no rules were asked
+	permits      *permit          // limits that count it
+	limit        int32            // the number of the one that it waits for
+	queuedAt     int64            // since when it does, or did
+	beyond       *govern.Limit    // that has refused it
+	brought      bool             // its caller named a deadline
+	policy       *govern.Policy   // never nil once the call was admitted and its service is known
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
 	tries        attempts
@@ -210,7 +216,7 @@ func (c *call) declared(m *protocol.Message) {
 func (c *call) setDeadline(m *protocol.Message) {
 	t := &c.w.p.cfg.Timeouts
 	d := m.Timeout
-	if d <= 0 {
+	if c.brought = d > 0; d <= 0 {
 		d = t.Call
 		if c.cluster != nil && c.cluster.Timeout > 0 {
 			d = c.cluster.Timeout
@@ -256,6 +262,9 @@ func (w *worker) finish(c *call, code protocol.Code) {
 			w.p.bytes.Add(-c.charged)
 		}
 		w.calls.active--
+		if c.permits != nil {
+			w.releasePermits(c)
+		}
 		d.dismiss(c)
 	}
 	if c.up == nil && c.pool == nil && c.queue == nil {

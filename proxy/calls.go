@@ -233,10 +233,13 @@ func describe(code protocol.Code, c *call) string {
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
 	case protocol.CodeDeadline:
+		if c.limited() {
+			return "the deadline of " + c.allowed().String() + " has passed while the call waited for the limit of rule " + c.policy.Limits[c.limit].Rule
+		}
 		if c.cluster == nil {
 			return "service " + name + " is not known here yet: its look-up was not over within " + c.allowed().String()
 		}
-		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String()
+		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String() + c.deadlineRule()
 	case protocol.CodeLost:
 		return "the connection to an endpoint of service " + name + " was lost after the call was written"
 	default:

@@ -52,6 +52,7 @@ type Limits struct {
 	TotalBytes    int64   // bytes buffered by the proxy
 	SourceConns   int     // connections of one source
 	TotalConns    int     // connections of callers
+	SourceQueued  int     // calls of one source that wait
 	SourceLookups int     // services being looked up for one source, counted by worker
 	TotalLookups  int     // services being looked up, counted by worker
 	MaxMethods    int     // methods of one service that have metrics of their own; the rest is "other"
@@ -71,7 +72,7 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
-		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, FailedCalls: 16, FailedTotal: 2048,
+		SourceQueued: 1024, SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, FailedCalls: 16, FailedTotal: 2048,
 		RetryShare: 0.2, RetryMin: 10, RequeueShare: 0.5, RequeueMin: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/apache/thrift/lib/go/thrift"
 
@@ -75,4 +76,22 @@ func protocolOf(frame []byte) thrift.TProtocol {
 	}
 	buf.Write(frame[4:])
 	return thrift.NewTBinaryProtocolConf(buf, nil)
+}
+
+// rulesAtEnd checks that no limit counts a call any more, and that none waits for one.
+func (k *talk) rulesAtEnd(t *testing.T) {
+	if q := &k.w.limitQueues; len(q.byBucket)+len(q.over)+q.waiting != 0 {
+		t.Errorf("left %d queues of limits, %d to be looked at, %d calls waiting", len(q.byBucket), len(q.over), q.waiting)
+	}
+	for _, s := range k.p.sources.byKey {
+		if n := s.queued.Load(); n != 0 {
+			t.Errorf("source %s: left %d calls waiting", s.Source, n)
+		}
+	}
+	k.p.Rules().Limits(k.now + int64(time.Hour)) // lets go of all keys that are idle
+	for _, l := range k.p.Rules().Limits(k.now) {
+		if l.Keys != 0 {
+			t.Errorf("the limit of rule %s counts calls of %d keys that have ended", l.Rule, l.Keys)
+		}
+	}
 }

@@ -128,6 +128,7 @@ func (k *talk) atEnd(t *testing.T) {
 	if l := &k.w.lookups; len(l.byName)+len(l.over)+l.orphans != 0 || k.p.lookups.Load() != 0 {
 		t.Errorf("left %d look-ups, %d counted, %d that are over, %d oneways without a caller", len(l.byName), k.p.lookups.Load(), len(l.over), l.orphans)
 	}
+	k.rulesAtEnd(t)
 	if n := k.p.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes left counted", n)
 	}
@@ -228,6 +229,8 @@ func setLimits(t *testing.T, c *Config, text string) {
 			}
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
+		case "source_queued":
+			c.Limits.SourceQueued = number(t, val)
 		case "source_lookups":
 			c.Limits.SourceLookups = number(t, val)
 		case "total_lookups":

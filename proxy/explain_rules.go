@@ -25,7 +25,7 @@ func (p *Proxy) explainRules(x *Explanation, q *Query, m *protocol.Message, src 
 	rules, known := p.Rules(), src.known()
 	call := &govern.Call{Version: m.Version, Caller: m.Caller, Header: m}
 	x.Rules = rules.Explain(q.Service, q.Method, known, call)
-	r := rules.Resolve(q.Service, q.Method, known)
+	r := rules.Resolve(q.Service, q.Method, known, govern.Uncounted)
 	d := r.For(call)
 	x.Policy = d.Policy.Says()
 	now := p.clock()

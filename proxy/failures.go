@@ -116,6 +116,9 @@ func (c *call) decidedBy(code protocol.Code) string {
 	if c.policy == nil {
 		return ""
 	}
+	if code == protocol.CodeLimit && c.beyond != nil {
+		return c.beyond.Rule
+	}
 	act, ok := actionOf(code)
 	if !ok {
 		return ""

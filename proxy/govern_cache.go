@@ -23,13 +23,16 @@ const maxResolved = 8192
 // resolve returns what the rules say of the calls of a source to a method. It allocates for what it has not met yet.
 func (w *worker) resolve(c *call) *govern.Resolved {
 	s := &w.resolved
+	if c.dry != nil { // nobody asks again, and perhaps there is no such source
+		return w.rules.Resolve(c.cluster.Name, string(c.to.Method), c.src.known(), govern.Uncounted)
+	}
 	if r := s.now[resolvedKey{c.cluster, c.src, string(c.to.Method)}]; r != nil {
 		return r
 	}
 	r := s.old[resolvedKey{c.cluster, c.src, string(c.to.Method)}]
 	key := resolvedKey{c.cluster, c.src, string(c.to.Method)}
 	if r == nil {
-		r = w.rules.Resolve(c.cluster.Name, key.method, c.src.known())
+		r = w.rules.Resolve(c.cluster.Name, key.method, c.src.known(), w.counts)
 	}
 	if s.now == nil || len(s.now) >= maxResolved {
 		s.now, s.old = map[resolvedKey]*govern.Resolved{}, s.now
@@ -69,4 +72,21 @@ func (w *worker) sourcePolicy(src *source) govern.SourcePolicy {
 func (w *worker) newRules(r *govern.Rules) {
 	w.rules = r
 	w.resolved.forget()
+	old := w.ruleCounts
+	w.ruleCounts = map[string]*govern.Counts{}
+	for i := range r.Len() {
+		if n := old[r.Rule(i).Name]; n != nil {
+			w.ruleCounts[r.Rule(i).Name] = n
+		}
+	}
+}
+
+// counts returns the counters of a rule. Loop only.
+func (w *worker) counts(rule string) *govern.Counts {
+	n := w.ruleCounts[rule]
+	if n == nil {
+		n = &govern.Counts{}
+		w.ruleCounts[rule] = n
+	}
+	return n
 }

@@ -28,7 +28,10 @@ const maxOrphans = 1024
 const goOnShare = 256
 
 // callQueue holds calls that wait for something else than a connection, oldest first. Loop only.
-type callQueue struct{ first, last *call }
+type callQueue struct {
+	first, last *call
+	owner       queueOwner // nil: nobody wants to know
+}
 
 func (q *callQueue) push(c *call) {
 	c.queue, c.pprev, c.pnext = q, q.last, nil
@@ -54,6 +57,9 @@ func (q *callQueue) remove(c *call) {
 	c.queue, c.pprev, c.pnext = nil, nil, nil
 	if c.d == nil {
 		c.w.lookups.orphans--
+	}
+	if q.owner != nil {
+		q.owner.left(c)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // This file rehearses a call: it goes the way of every call, by the same functions, up to where something would be done
@@ -116,6 +117,13 @@ func (c *call) wouldFail(f protocol.Fault) {
 // wouldHandOver notes why a rehearsed call goes to the remote tier.
 func (c *call) wouldHandOver(code protocol.Code) {
 	c.dry.code, c.dry.Why = code, describe(code, c)
+}
+
+// wouldQueue notes that a rehearsed call waits for a limit.
+func (c *call) wouldQueue(l *govern.Limit, b *govern.Bucket) {
+	v := c.dry
+	v.Outcome, v.code, v.Rule = OutcomeQueued, protocol.CodeLimit, l.Rule
+	v.Why = fmt.Sprintf("it would wait, at most %s, for the limit of rule %s, which limits %s to %s; %d calls wait", l.QueueFor, l.Rule, b.Key, l, b.Waiting())
 }
 
 // wouldLookUp: the registry would be asked. Whether it knows the service is not known before.

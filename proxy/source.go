@@ -17,6 +17,7 @@ type source struct {
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64
+	queued        atomic.Int64          // calls that wait
 	share         atomic.Pointer[share] // as the rules have it that were asked last
 }
 

@@ -196,7 +196,7 @@ type RoundStats struct {
 func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}, index: map[methodKey]int{}}
 	parts := make(chan func(*Stats), len(p.workers))
-	err := p.each(ctx, func(w *worker) { parts <- w.counted() })
+	err := p.each(ctx, func(w *worker) { parts <- w.figures() })
 	for len(parts) > 0 {
 		(<-parts)(s)
 		s.WorkersCounted++
@@ -212,8 +212,8 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	return s, err
 }
 
-// counted copies what the worker has counted, on the loop.
-func (w *worker) counted() func(*Stats) {
+// figures copies what the worker has counted, on the loop.
+func (w *worker) figures() func(*Stats) {
 	add, kept := w.stats.copy(w.id, len(w.ups)), w.failures.kept()
 	return func(s *Stats) {
 		add(s)

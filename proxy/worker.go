@@ -28,13 +28,16 @@ type worker struct {
 	loop   gnet.EventLoop // set once the control connection is open
 	booted chan struct{}
 
-	now      int64 // worker clock in ns since the process started; fresh at the first event of a batch
-	inBatch  bool
-	table    *route.Table  // pulled once a batch
-	rules    *govern.Rules // likewise; nil: there are none
-	resolved resolved
-	rnd      *rand.Rand
-	dice     *rand.PCG // what rnd draws from
+	now         int64 // worker clock in ns since the process started; fresh at the first event of a batch
+	inBatch     bool
+	table       *route.Table              // pulled once a batch
+	rules       *govern.Rules             // likewise; nil: there are none
+	ruleCounts  map[string]*govern.Counts // by rule
+	limitQueues limitQueues
+	permits     *permit // free ones
+	resolved    resolved
+	rnd         *rand.Rand
+	dice        *rand.PCG // what rnd draws from
 
 	calls    callTable
 	msg      protocol.Message // of the frame being handled

@@ -76,6 +76,8 @@ func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 		return false
 	}
 	switch code {
+	case protocol.CodeOK, protocol.CodeLimit: // a rule sends it there, or has a limit that is reached
+		return true
 	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull:
 		return true
 	case protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups:

@@ -10,6 +10,40 @@ type Decision struct {
 	Policy Policy
 	Rules  []Matched // that decided something, in order
 	limits []keyed   // of Policy.Limits
+
+	counters []*uint64 // of what the rules have decided
+}
+
+// Counts are the counters of one rule. They belong to who keeps them: one goroutine at a time.
+type Counts struct {
+	Calls    [NumActions]uint64
+	Outcomes [NumOutcomes]uint64
+}
+
+// Outcome is what became of a call at a limit.
+type Outcome uint8
+
+// The outcomes, but for that it passed.
+const (
+	Rejected    Outcome = iota // it was refused
+	Queued                     // it had to wait
+	QueueFull                  // it would have had to, and too many did: refused
+	QueueLate                  // it waited in vain: refused
+	Overflowed                 // the remote tier has it
+	Privileged                 // its source passes limits
+	NumOutcomes = int(Privileged) + 1
+)
+
+var outcomeWords = [NumOutcomes]string{"rejected", "queued", "queue_full", "queue_late", "overflowed", "privileged"}
+
+// String returns the word used in metrics.
+func (o Outcome) String() string { return outcomeWords[o] }
+
+// Count counts a call for the rules that have decided something of it. It belongs to whose the counters are.
+func (d *Decision) Count() {
+	for _, n := range d.counters {
+		*n++
+	}
 }
 
 // Matched is a rule that has decided something.

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// Uncounted is for Resolve, where nothing is to be counted.
+func Uncounted(string) *Counts { return &Counts{} }
+
 // Judgement is what one rule says of one call, and why.
 type Judgement struct {
 	Rule    string   `json:"rule"`
@@ -25,7 +28,7 @@ func (r *Rules) Explain(service, method string, src *Source, call *Call) []Judge
 		return out
 	}
 	counts := map[string]*Matched{}
-	decision := r.Resolve(service, method, src).For(call)
+	decision := r.Resolve(service, method, src, Uncounted).For(call)
 	for i := range decision.Rules {
 		counts[decision.Rules[i].Name] = &decision.Rules[i]
 	}

@@ -100,7 +100,7 @@ func TestExplainAgrees(t *testing.T) {
 		}
 		rules := New(list, nil)
 		service, method, src, call := word(), word(), &Source{Workload: word()}, &Call{Caller: []byte(word())}
-		d := rules.Resolve(service, method, src).For(call)
+		d := rules.Resolve(service, method, src, Uncounted).For(call)
 		var by [NumActions]string
 		limits := 0
 		for _, j := range rules.Explain(service, method, src, call) {

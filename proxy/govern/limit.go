@@ -1,6 +1,9 @@
 package govern
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Limit bounds calls by rate, by how many are in flight, or both.
 type Limit struct {
@@ -37,3 +40,18 @@ const (
 	Queue                  // it waits, for a bounded time
 	Overflow               // the remote tier has it, within its grant; else rejected
 )
+
+// String returns the bounds as people read them.
+func (l *Limit) String() string {
+	s := ""
+	if l.Rate > 0 {
+		s = strconv.FormatFloat(l.Rate, 'g', 4, 64) + " calls a second"
+	}
+	if l.Concurrency > 0 {
+		if s != "" {
+			s += " and "
+		}
+		s += strconv.Itoa(l.Concurrency) + " in flight"
+	}
+	return s
+}

@@ -13,6 +13,7 @@ type Resolved struct {
 
 	service, method string
 	src             *Source
+	counts          func(rule string) *Counts
 	steps           []step
 	static          *Decision // nil: it depends on the call
 	root            *node
@@ -33,9 +34,9 @@ type node struct {
 }
 
 // Resolve looks at all that service, method and source tell. It is for what a worker has not met yet, not for each call;
-// src is kept. Safe for concurrent use.
-func (r *Rules) Resolve(service, method string, src *Source) *Resolved {
-	out := &Resolved{service: service, method: method, src: src}
+// src and counts are kept: counts returns the counters of a rule, nil counts nothing. Safe for concurrent use.
+func (r *Rules) Resolve(service, method string, src *Source, counts func(rule string) *Counts) *Resolved {
+	out := &Resolved{service: service, method: method, src: src, counts: counts}
 	if r == nil {
 		out.static = &Decision{}
 		return out
@@ -141,6 +142,9 @@ func (r *Resolved) decide(m *matched) *Decision {
 				continue
 			}
 			last.Actions[a] = true
+			if r.counts != nil {
+				d.counters = append(d.counters, &r.counts(s.rule.Name).Calls[a])
+			}
 			if !decided[a] {
 				d.Policy.By[a] = s.rule.Name
 			}
