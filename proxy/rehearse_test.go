@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -44,10 +45,41 @@ func newGuess(t *testing.T, seed uint64) *guess {
 			c.Lookup = func(string) bool { return true }
 		}
 	}, snap)
+	if g.rnd.IntN(3) > 0 {
+		g.p.SetRules(g.rules())
+	}
 	for i := range 3 {
 		g.callers = append(g.callers, g.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: fmt.Sprint("pod-", i)}))
 	}
 	return g
+}
+
+// rules are some of every kind that decides where a call goes.
+func (g *guess) rules() *govern.Rules {
+	service := func(name string) govern.Condition {
+		p, err := govern.ParsePattern(name)
+		if err != nil {
+			g.t.Fatal(err)
+		}
+		return govern.Condition{Service: govern.Patterns{p}}
+	}
+	pod := service("S*")
+	pod.Source = service("pod-2").Service
+	yes := true
+	excess := func() govern.Excess { return govern.Excess(g.rnd.IntN(3)) }
+	return govern.New([]govern.Rule{
+		{Name: "deny", Match: govern.Match{Condition: pod, Not: []govern.Condition{service("S1")}}, Access: govern.AccessDeny},
+		{Name: "rate", Match: govern.Match{Condition: service("S1")}, Limit: &govern.Limit{
+			Rate: 50, Burst: 2, By: []govern.By{govern.BySource}, Excess: excess(), QueueFor: 50 * time.Millisecond, QueueMost: 2,
+		}},
+		{Name: "flying", Match: govern.Match{Condition: service("S2")}, Deadline: 300 * time.Millisecond, Limit: &govern.Limit{
+			Concurrency: 2, Excess: excess(), QueueFor: 50 * time.Millisecond, QueueMost: 1,
+		}},
+		{Name: "away", Match: govern.Match{Condition: service("S3")}, Remote: &yes},
+		{Name: "second", Match: govern.Match{Condition: service("S*")}, Limit: &govern.Limit{
+			Rate: 300, Burst: 5, By: []govern.By{govern.ByService}, Excess: excess(), QueueFor: 50 * time.Millisecond, QueueMost: 3,
+		}},
+	}, nil)
 }
 
 // happen does one random thing that is no call.
@@ -100,8 +132,8 @@ func TestRehearsalAgrees(t *testing.T) {
 			return
 		}
 	}
-	for _, o := range []Outcome{OutcomeSent, OutcomeHanded, OutcomeRefused, OutcomeLookup} {
-		if seen[o] < 100 {
+	for _, o := range []Outcome{OutcomeSent, OutcomeHanded, OutcomeRefused, OutcomeLookup, OutcomeQueued} {
+		if seen[o] < 30 {
 			t.Errorf("%d calls came out as %s: the test has not tried it", seen[o], o)
 		}
 	}
@@ -123,9 +155,11 @@ func (g *guess) try(seed uint64) {
 	d.bring(frame(q.Service+":say", 1, 7, 1, "x"))
 	d.out = nil
 	got, ep := OutcomeRefused, ""
-	code := "ok"
+	code, rule := "ok", ""
 	if c := down.calls; c != nil && c != before {
 		switch {
+		case c.limited():
+			got = OutcomeQueued
 		case c.queue != nil:
 			got = OutcomeLookup
 		case c.up != nil:
@@ -137,10 +171,10 @@ func (g *guess) try(seed uint64) {
 			got = OutcomeHanded
 		}
 	} else if f := g.w.failed(q.Service, q.Method); len(f) > 0 {
-		code = f[0].Code
+		code, rule = f[0].Code, f[0].Rule
 	}
-	if got != first.Outcome || ep != first.Endpoint || got == OutcomeRefused && code != first.Code {
-		g.t.Errorf("seed %d, %s of %s: rehearsed %+v; then %s %s %s", seed, q.Service, q.Source, first, got, ep, code)
+	if got != first.Outcome || ep != first.Endpoint || got == OutcomeRefused && (code != first.Code || rule != first.Rule) {
+		g.t.Errorf("seed %d, %s of %s: rehearsed %+v; then %s %s %s %s", seed, q.Service, q.Source, first, got, ep, code, rule)
 	}
 	g.seen[got]++
 	g.now += int64(time.Microsecond)
