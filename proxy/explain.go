@@ -111,6 +111,8 @@ type Candidate struct {
 	BackOffMS int64  `json:"back_off_ms"`         // after failed connects, the longest of the workers'; 0: none
 	Failures  int    `json:"connects_failed"`     // in a row, the most of the workers'
 	AgoMS     int64  `json:"last_success_ago_ms"` // -1: never
+	State     string `json:"state"`               // "usable", or what keeps calls away
+	Why       string `json:"why,omitempty"`       // ... and the evidence
 	Granted   int    `json:"granted,omitempty"`   // remote proxies: calls that may be in flight on what connections there are
 }
 

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"fmt"
 	"slices"
 	"strconv"
 	"time"
@@ -81,6 +82,10 @@ func (p *Proxy) candidate(ep *cluster.Endpoint, most int, all []explained) Candi
 		c.BackOffMS = max(c.BackOffMS, (s.backOff+1e6-1)/1e6)
 		c.Failures = max(c.Failures, int(s.Failures))
 		c.Granted += s.granted
+	}
+	c.State = "usable"
+	if c.BackOffMS > 0 {
+		c.State, c.Why = "backing off", fmt.Sprintf("%d connects failed in a row; for %dms more", c.Failures, c.BackOffMS)
 	}
 	return c
 }
