@@ -30,6 +30,7 @@ type call struct {
 	queuedAt     int64            // since when it does, or did
 	beyond       *govern.Limit    // that has refused it
 	brought      bool             // its caller named a deadline
+	ruledAway    bool             // handed over since a rule says so, though it could be served here
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
@@ -202,9 +203,12 @@ func (w *worker) bound(src *source, calls, total int64) protocol.Fault {
 	return protocol.Fault{}
 }
 
+// mayRunTwice reports whether a call could be sent again at all: a oneway is not, and of a large one nothing is kept.
+func (c *call) mayRunTwice() bool { return !c.oneway && c.upload == nil }
+
 // declared takes up what the service says of the method.
 func (c *call) declared(m *protocol.Message) {
-	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
+	c.idempotent = c.cluster.Idempotent(m.Method) && c.mayRunTwice()
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		c.d.acknowledge(c, m)

@@ -59,6 +59,9 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 		}
 	}
 	if !w.handOver(c, m, code) {
+		if w.servedHere(c, m) {
+			return
+		}
 		if c.retried { // it was written once
 			code = protocol.CodeLost
 		}
@@ -184,9 +187,7 @@ func (c *call) expired(int64) {
 	switch {
 	case w.now >= c.deadline:
 	case c.tries.paused:
-		c.tries.paused = false
-		w.wheel.arm(&c.timer, c.deadline)
-		w.resubmit(c, c.keptCodec, c.kept)
+		w.nextAttempt(c)
 		return
 	case c.attemptOver():
 		return

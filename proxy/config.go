@@ -72,7 +72,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
-		SourceQueued: 1024, SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, FailedCalls: 16, FailedTotal: 2048,
+		SourceQueued: 1024, SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000,
+		FailedCalls: 16, FailedTotal: 2048,
 		RetryShare: 0.2, RetryMin: 10, RequeueShare: 0.5, RequeueMin: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }

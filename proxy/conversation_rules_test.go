@@ -1,15 +1,9 @@
 package proxy
 
 import (
-	"context"
-	"encoding/binary"
-	"errors"
-	"strconv"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/rules"
@@ -48,34 +42,6 @@ func identityOption(id *Identity, key, val string) bool {
 		id.Labels[label] = val
 	}
 	return true
-}
-
-// headerFrame makes "KEY=VALUE[,KEY=VALUE]" and "SEQ NAME TEXT" into a THeader message.
-func headerFrame(keys string, args []string) []byte {
-	ctx, buf := context.Background(), thrift.NewTMemoryBuffer()
-	p := thrift.NewTHeaderProtocolConf(buf, nil)
-	for _, kv := range strings.Split(keys, ",") {
-		k, v, _ := strings.Cut(kv, "=")
-		p.SetWriteHeader(k, v)
-	}
-	seq, err := strconv.Atoi(args[0])
-	err = errors.Join(err, p.WriteMessageBegin(ctx, args[1], thrift.CALL, int32(seq)), p.WriteFieldBegin(ctx, "", thrift.STRING, 1),
-		p.WriteString(ctx, textOf(args[2:])), p.WriteFieldStop(ctx), p.Flush(ctx))
-	if err != nil {
-		panic(err)
-	}
-	return buf.Bytes()
-}
-
-// protocolOf reads a frame that was written to a connection: THeader by its magic, else framed binary.
-func protocolOf(frame []byte) thrift.TProtocol {
-	buf := thrift.NewTMemoryBuffer()
-	if len(frame) > 6 && binary.BigEndian.Uint16(frame[4:]) == 0x0fff {
-		buf.Write(frame)
-		return thrift.NewTHeaderProtocolConf(buf, nil)
-	}
-	buf.Write(frame[4:])
-	return thrift.NewTBinaryProtocolConf(buf, nil)
 }
 
 // rulesAtEnd checks that no limit counts a call any more, and that none waits for one.

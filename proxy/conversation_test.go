@@ -56,11 +56,13 @@ type message struct {
 	name, text string
 	typ        thrift.TMessageType
 	seq, code  int32
+	header     bool // came as THeader
 }
 
 func play(t *testing.T, file string, a *txtar.Archive) {
 	limits, snap, next := "", &registry.Snapshot{}, &registry.Snapshot{}
 	var script string
+	var remotes []string
 	var inForce, later *govern.Rules
 	for _, f := range a.Files {
 		switch f.Name {
@@ -72,6 +74,8 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 			inForce = parseRules(t, f.Data)
 		case "rules-later":
 			later = parseRules(t, f.Data)
+		case "remotes":
+			remotes = strings.Fields(string(f.Data))
 		case "limits":
 			limits = string(f.Data)
 		case "talk":
@@ -84,6 +88,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 	k.later, k.rules = next, later
 	k.rig = newRig(t, func(c *Config) {
 		setLimits(t, c, limits)
+		c.HandOff = withRemotes(snap, remotes)
 		c.Lookup = func(service string) bool {
 			if k.wants == "" {
 				return false
@@ -355,6 +360,8 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 		return k.replies(c, name, false, []string{strings.Repeat("x", number(k.t.(*testing.T), args[0]))})
 	case "begins", "begins-reply", "goes-on", "ends", "has-part":
 		return k.large(c, name, verb, args)
+	case "admits":
+		return k.admits(c, name, number(k.t.(*testing.T), args[0]))
 	case "sees":
 		return k.sees(c, name, args)
 	case "replies", "fails":
@@ -430,6 +437,7 @@ func (k *talk) next(c *fakeConn, name string) (m message, err error) {
 	n := 4 + int(binary.BigEndian.Uint32(b))
 	k.rest[name] = bytes.Clone(b[n:])
 	ctx, p := context.Background(), protocolOf(b[:n])
+	m.header = isHeader(b[:n])
 	if m.name, m.typ, m.seq, err = p.ReadMessageBegin(ctx); err != nil {
 		return m, err
 	}
@@ -488,6 +496,10 @@ func (k *talk) replies(c *fakeConn, name string, fails bool, args []string) erro
 	typ, field := thrift.REPLY, int16(0)
 	if fails {
 		typ, field = thrift.EXCEPTION, 1
+	}
+	if m.header {
+		c.bring(withHeader(m.name, typ, m.seq, nil, text(field, textOf(args))))
+		return nil
 	}
 	c.bring(frame(m.name, typ, m.seq, field, textOf(args)))
 	return nil

@@ -240,8 +240,8 @@ func clipped(name string) string { return name[:min(len(name), nameRoom)] }
 
 func (k *failedCall) told(w *worker) FailedCall {
 	t := FailedCall{
-		At: w.p.born.Add(time.Duration(k.at)), Service: text(k.service), Method: text(k.method), Code: k.code.String(), code: k.code,
-		Text: text(k.why), Source: text(k.source), Workload: text(k.workload), Caller: text(k.caller), Rule: text(k.rule),
+		At: w.p.born.Add(time.Duration(k.at)), Service: legible(k.service), Method: legible(k.method), Code: k.code.String(), code: k.code,
+		Text: legible(k.why), Source: legible(k.source), Workload: legible(k.workload), Caller: legible(k.caller), Rule: legible(k.rule),
 		TookUS: k.took / 1000, QueuedUS: k.queued / 1000, Handed: k.handed, Oneway: k.oneway, Worker: w.id,
 		Attempts: []FailedTry{}, More: max(0, int(k.nTries)-keptTries),
 	}
@@ -259,5 +259,5 @@ func (k *failedCall) told(w *worker) FailedCall {
 	return t
 }
 
-// text is what callers and servers said, fit to be shown: a clipped letter is left out.
-func text(b []byte) string { return strings.ToValidUTF8(string(b), "") }
+// legible is what callers and servers said, fit to be shown: a clipped letter is left out.
+func legible(b []byte) string { return strings.ToValidUTF8(string(b), "") }

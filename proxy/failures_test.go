@@ -114,7 +114,7 @@ func TestFailuresClipped(t *testing.T) {
 	if len(list) != 1 || list[0].Method != long[:nameRoom] {
 		t.Fatalf("%+v", list)
 	}
-	if s := text([]byte("ää")[:3]); s != "ä" {
+	if s := legible([]byte("ää")[:3]); s != "ä" {
 		t.Errorf("%q", s)
 	}
 }

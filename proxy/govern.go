@@ -48,6 +48,9 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 		d.Count()
 	}
 	c.policy, c.decision = &d.Policy, d
+	if r := d.Policy.Retry; r != nil && r.Idempotent {
+		c.idempotent = c.mayRunTwice()
+	}
 	if c.policy.Deny && c.hops == 0 {
 		w.fail(c, protocol.Fault{Code: protocol.CodeDenied, Message: "rule " + c.policy.By[govern.ActAccess] + " denies source " + c.src.Source +
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
@@ -79,10 +82,25 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 func (w *worker) toRemote(c *call, m *protocol.Message) bool {
 	here := c.cluster
 	if w.handOver(c, m, protocol.CodeOK) {
+		c.ruledAway = true
 		return true
 	}
 	c.cluster, c.handed, c.tries = here, false, attempts{}
 	return false
+}
+
+// servedHere has a call served here after all that a rule sent away, when no remote proxy could be reached.
+func (w *worker) servedHere(c *call, m *protocol.Message) bool {
+	if !c.ruledAway || c.retried {
+		return false
+	}
+	cl := w.table.Lookup(c.to.Service)
+	if cl == nil {
+		return false
+	}
+	c.cluster, c.handed, c.ruledAway, c.tries = cl, false, false, attempts{}
+	w.choose(c, m)
+	return true
 }
 
 // ruledDeadline puts a rule's deadline in force: it goes before the service's, and bounds what the caller brought.

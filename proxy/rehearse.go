@@ -32,7 +32,7 @@ func (w *worker) rehearse(q *Query, src *source) Verdict {
 		f = protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
 	}
 	if f.Code == protocol.CodeOK {
-		c.idempotent = c.cluster.Idempotent(m.Method)
+		c.idempotent = c.cluster.Idempotent(m.Method) && c.mayRunTwice()
 	}
 	w.enter(c, m, f)
 	v.Code = v.code.String()
@@ -116,7 +116,11 @@ func (c *call) wouldFail(f protocol.Fault) {
 
 // wouldHandOver notes why a rehearsed call goes to the remote tier.
 func (c *call) wouldHandOver(code protocol.Code) {
-	c.dry.code, c.dry.Why = code, describe(code, c)
+	c.dry.code, c.dry.Why, c.dry.Rule = code, describe(code, c), c.decidedBy(code)
+	if code == protocol.CodeOK {
+		c.dry.Rule = c.policy.By[govern.ActRemote]
+		c.dry.Why = "rule " + c.dry.Rule + " says so"
+	}
 }
 
 // wouldQueue notes that a rehearsed call waits for a limit.

@@ -110,15 +110,24 @@ func (w *worker) again(c *call, class govern.Class) bool {
 	c.tries.retries++
 	c.retried = c.retried || class != govern.ClassBusy
 	w.stats.retried[class]++
+	c.tries.next = next
 	if pause > 0 {
 		c.tries.paused = true
 		w.wheel.arm(&c.timer, w.now+pause)
 		return true
 	}
-	w.wheel.arm(&c.timer, c.deadline)
-	c.tries.next = next
-	w.resubmit(c, c.keptCodec, c.kept)
+	w.nextAttempt(c)
 	return true
+}
+
+// nextAttempt begins the attempt that again has decided on.
+func (w *worker) nextAttempt(c *call) {
+	if c.tries.paused && !w.table.Holds(c.tries.next) {
+		c.tries.next = nil
+	}
+	c.tries.paused = false
+	w.wheel.arm(&c.timer, c.deadline)
+	w.resubmit(c, c.keptCodec, c.kept)
 }
 
 // mayRetry is what call and policy say; whether there is somewhere to go and something to spend is asked later.
@@ -190,7 +199,7 @@ func (c *call) handTo(n *call) {
 	n.w, n.id, n.timer = w, id, timer{fire: n}
 	n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue = up, unext, uprev, begin, end, sentAt, overdue
 	c.to, c.kept = to, kept
-	c.d, c.dnext, c.dprev, c.charged = nil, nil, nil, 0
+	c.d, c.dnext, c.dprev, c.charged, c.permits = nil, nil, nil, 0, nil
 	if n.dprev == nil {
 		d.calls = n
 	} else {
