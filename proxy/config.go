@@ -140,6 +140,9 @@ func (c *Config) check() error {
 		bad("limits.source_lookups, limits.total_lookups, timeouts.lookup: %d, %d, %s; each must be above 0",
 			c.Limits.SourceLookups, c.Limits.TotalLookups, c.Timeouts.Lookup)
 	}
+	if c.Limits.SourceQueued == 0 {
+		c.Limits.SourceQueued = DefaultLimits().SourceQueued
+	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)
 	}

@@ -56,6 +56,9 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
 		return
 	}
+	if r := c.policy.Retry; r != nil && r.Idempotent {
+		c.idempotent = !c.oneway && c.upload == nil
+	}
 	c.ruledDeadline(m)
 	if len(c.policy.Limits) > 0 && c.hops == 0 {
 		if r.Privileged {

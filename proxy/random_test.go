@@ -11,6 +11,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -23,15 +24,22 @@ func TestRandomly(t *testing.T) {
 		seeds = 300
 	}
 	replies, lookups := 0, 0
+	var again [govern.NumClasses]uint64
 	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := randomly(t, seed)
 			replies += c.replies
 			lookups += int(c.w.stats.lookups)
+			c.tally(&again)
 		})
 	}
 	if replies < 1000 || lookups < 500 {
 		t.Errorf("only %d calls were replied to, and %d services looked up: this shows nothing", replies, lookups)
+	}
+	for _, class := range []govern.Class{govern.ClassBusy, govern.ClassFailed, govern.ClassLost, govern.ClassDeadline} {
+		if again[class] < 20 {
+			t.Errorf("only %d attempts were made again after one was %s: this shows nothing", again[class], class)
+		}
 	}
 }
 
@@ -47,6 +55,7 @@ type chance struct {
 	texts   int
 	replies int
 	asked   []string // services being looked up, some of them no more
+	ruled   []*govern.Rules
 }
 
 // player is a caller: what it expects, by place for those that get replies in order, by sequence for the others.
@@ -119,6 +128,7 @@ func randomly(t *testing.T, seed uint64) *chance {
 		}
 	}, c.snapshot())
 	c.noteEndpoints()
+	c.govern()
 	for range 4 {
 		c.callers = append(c.callers, &player{})
 	}
@@ -209,6 +219,8 @@ func (c *chance) step() {
 			d = time.Duration(c.rnd.IntN(4000)) * time.Millisecond
 		}
 		c.pass(d)
+	case n < 99:
+		c.govern()
 	default:
 		c.setTable(c.snapshot())
 		c.noteEndpoints()

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
@@ -65,13 +66,16 @@ func (c *call) retryOf() *govern.Retry {
 	return &usualRetry
 }
 
-// keeps reports whether the call's frame is kept while it is under way, to be sent again: always where it is small, for its
-// server may shed it; else only where it may run twice.
-func (c *call) keeps(size int) bool {
-	if c.oneway || c.upload != nil || c.handed && !c.idempotent {
-		return false
+// keepFrame has a call that is sent keep its frame where it may be sent again: always where it is small, for its server may
+// shed it; else only where it may run twice. One that has waited has it already: of a large one the stub, which is no call.
+func (c *call) keepFrame(m *protocol.Message) {
+	keeps := c.mayRunTwice() && (c.idempotent || len(m.Frame) <= smallFrame && !c.handed)
+	switch {
+	case !keeps:
+		c.kept = c.kept[:0]
+	case m != &c.w.retry:
+		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
 	}
-	return c.idempotent || size <= smallFrame
 }
 
 // attemptBegins sets the time of an attempt, where the policy gives one less than the call's.

@@ -138,9 +138,7 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 		w.fail(c, faultOf(err))
 		return
 	}
-	if m != &w.retry && c.keeps(len(m.Frame)) { // it may be sent again
-		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
-	}
+	c.keepFrame(m)
 	c.endpoint, c.up = u.endpoint, u
 	c.begin = u.queued
 	u.done(out)

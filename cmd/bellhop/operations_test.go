@@ -158,6 +158,7 @@ func TestBoundsDocumented(t *testing.T) {
 func TestMetricsDocumented(t *testing.T) {
 	h := newHost(t)
 	h.write("services.d/demo.yaml", "services:\n  demo.Echo: {framing: osp, endpoints: ["+echoServer(t, nil)+"]}\n")
+	h.write("rules.yaml", "version: 1\nrules: [{name: all, limit: {concurrency: 1000}}]\n")
 	begin(t, "local", "-c", h.quick("local", "rules: {path: "+h.path("rules.yaml")+"}"))
 	if _, err := h.caller("local", h.await("local", serving)).Call("demo.Echo", "say", argument, 5*time.Second); err != nil {
 		t.Fatal(err)

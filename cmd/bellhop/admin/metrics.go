@@ -47,6 +47,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.ensembles(e)
 	c.kubernetes(e)
 	c.rules(e)
+	c.ruleCounts(ctx, e)
 	c.process(e)
 }
 

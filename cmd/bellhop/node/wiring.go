@@ -107,6 +107,7 @@ func (n *node) swapTable() {
 	if err != nil {
 		n.Log.Error("some services stay as they were", "error", err)
 	}
+	n.proxy.SetRules(n.callRules())
 	n.proxy.SetTable(t)
 	n.beacon.SetRemote(remoteAddrs(t))
 }
