@@ -118,7 +118,7 @@ func named(list []Named, key, value string) string {
 
 func differs(value string, want Patterns) string {
 	if value == "" {
-		return "there is none; it must be " + want.String()
+		return "is not there; it must be " + want.String()
 	}
 	return fmt.Sprintf("is %q; it must be %s", value, want)
 }

@@ -65,7 +65,7 @@ func TestExplain(t *testing.T) {
 		t.Errorf("got:\n%q\nwant:\n%q", got, want)
 	}
 	none := rules.Explain("demo.Echo", "get", src, &Call{})
-	if j := none[3]; j.Why != "there is none; it must be 2.*" {
+	if j := none[3]; j.Why != "is not there; it must be 2.*" {
 		t.Errorf("%+v", j)
 	}
 	if list := (*Rules)(nil).Explain("a", "b", src, call); list == nil || len(list) != 0 {
