@@ -167,7 +167,7 @@ func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	slices.SortStableFunc(x.Failed, func(a, b FailedCall) int { return b.At.Compare(a.At) })
 	x.Failed = x.Failed[:min(max(q.Failed, 0), len(x.Failed))]
 	if cl != nil {
-		x.Settings = p.settingsOf(cl, q.Method)
+		x.Settings = settingsOf(cl, q.Method)
 		x.Tiers = p.tiersOf(cl, all)
 		if len(x.Calls) == 0 {
 			x.Near = near(slices.Collect(maps.Keys(methods)), q.Method)

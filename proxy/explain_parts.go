@@ -3,39 +3,10 @@ package proxy
 import (
 	"fmt"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
-	"github.com/bellhop-mesh/bellhop/registry"
 )
-
-// settingsOf tells how the service is called, and where that is said. Safe for concurrent use.
-func (p *Proxy) settingsOf(cl *cluster.Cluster, method string) []Setting {
-	s := cl.Service()
-	if s == nil {
-		s = &registry.Service{}
-	}
-	var out []Setting
-	add := func(name, value string, said bool, otherwise string) {
-		from := otherwise
-		if said {
-			from = FromService
-		}
-		out = append(out, Setting{Name: name, Value: value, From: from})
-	}
-	add("timeout", min(cl.Timeout, p.cfg.Timeouts.MaxCall).String(), s.Timeout > 0, "timeouts.call")
-	add("mode", cl.Mode.String(), s.Mode != "", "the framing")
-	add("balancer", cl.Balancer().String(), s.Balancer != "", FromDefault)
-	add("max_connections", strconv.Itoa(cl.MaxConns), s.MaxConns > 0, "service_defaults.max_connections")
-	add("max_pending", strconv.Itoa(cl.MaxPending), s.MaxPending > 0, "service_defaults.max_pending")
-	add("depth", strconv.Itoa(cl.Depth), s.Depth > 0, "service_defaults.depth")
-	add("idempotent", yesNo(cl.Idempotent([]byte(method))), slices.Contains(s.Idempotent, method), FromDefault)
-	add("oneway", yesNo(cl.Oneway([]byte(method))), slices.Contains(s.Oneway, method), FromDefault)
-	add("ordered", yesNo(cl.Ordered), s.Ordered, FromDefault)
-	add("remote", yesNo(cl.MayRemote), s.Remote, FromDefault)
-	return out
-}
 
 // Where a setting can come from, besides a key of the configuration.
 const (
@@ -43,11 +14,22 @@ const (
 	FromDefault = "default"
 )
 
-func yesNo(b bool) string {
-	if b {
-		return "yes"
+// settingsOf tells how the service is called, and where that is said. Safe for concurrent use.
+func settingsOf(cl *cluster.Cluster, method string) (out []Setting) {
+	keys := map[string]string{
+		"timeout": "timeouts.call", "mode": "the framing", "max_connections": "service_defaults.max_connections",
+		"max_pending": "service_defaults.max_pending", "depth": "service_defaults.depth",
 	}
-	return "no"
+	for _, s := range cl.Settings(method) {
+		from := FromDefault
+		if s.Said {
+			from = FromService
+		} else if k := keys[s.Name]; k != "" {
+			from = k
+		}
+		out = append(out, Setting{Name: s.Name, Value: s.Value, From: from})
+	}
+	return out
 }
 
 // tiersOf puts together what the workers know of a service's endpoints.

@@ -39,8 +39,10 @@ func TestExplainQuery(t *testing.T) {
 // TestSayWho: what the registry does not say, the rules do.
 func TestSayWho(t *testing.T) {
 	x := &proxy.Explanation{Query: proxy.Query{Method: "get"}, Settings: []proxy.Setting{
-		{Name: "timeout", Value: "1s", From: proxy.FromService}, {Name: "mode", Value: "exclusive", From: proxy.FromService},
-		{Name: "depth", Value: "8", From: "service_defaults.depth"}, {Name: "idempotent", Value: "yes", From: proxy.FromService},
+		{Name: "timeout", Value: "1s", From: proxy.FromService},
+		{Name: "mode", Value: "exclusive", From: proxy.FromService},
+		{Name: "depth", Value: "8", From: "service_defaults.depth"},
+		{Name: "idempotent", Value: "yes", From: proxy.FromService},
 	}}
 	sayWho(x, &registry.Service{Timeout: time.Second, Mode: "multiplexed", Idempotent: []string{"get"}})
 	want := []string{fromRegistry, fromRules, "service_defaults.depth", fromRegistry}

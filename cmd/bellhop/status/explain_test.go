@@ -31,8 +31,10 @@ func explained() *proxy.Explanation {
 			{Rule: "all", Key: "all", Limit: "5 in flight", Left: -1, InFlight: 5, Waiting: 2, WaitMS: -1, Excess: "queue"},
 		},
 		Settings: []proxy.Setting{
-			{Name: "timeout", Value: "1s", From: "registry"}, {Name: "mode", Value: "exclusive", From: "the framing"},
-			{Name: "balancer", Value: "p2c", From: "rules"}, {Name: "ordered", Value: "no", From: proxy.FromDefault},
+			{Name: "timeout", Value: "1s", From: "registry"},
+			{Name: "mode", Value: "exclusive", From: "the framing"},
+			{Name: "balancer", Value: "p2c", From: "rules"},
+			{Name: "ordered", Value: "no", From: proxy.FromDefault},
 		},
 		Source: proxy.SourceState{Key: "2f0c5c1e", Workload: "shop/cart", Known: true, Conns: 8, InFlight: 12, MostCalls: 1024, Bytes: 2048, MostBytes: 64 << 20},
 		Tiers: []proxy.Tier{

@@ -1,7 +1,5 @@
 package cluster
 
-import "github.com/bellhop-mesh/bellhop/registry"
-
 // Remember notes what Pick moves besides the numbers that it draws: whose turn it is. What it returns puts it back, so that
 // a choice can be rehearsed. Loop only.
 func (c *Cluster) Remember(worker int) (restore func()) {
@@ -17,9 +15,3 @@ func (c *Cluster) Remember(worker int) (restore func()) {
 		}
 	}
 }
-
-// Service returns what the cluster was compiled from; nil: the remote proxies. Safe for concurrent use.
-func (c *Cluster) Service() *registry.Service { return c.from }
-
-// Balancer returns how endpoints are chosen. Safe for concurrent use.
-func (c *Cluster) Balancer() Balancer { return c.balancer }
