@@ -32,6 +32,7 @@ type call struct {
 	brought      bool             // its caller named a deadline
 	ruledAway    bool             // handed over since a rule says so, though it could be served here
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
+	part         *govern.Part     // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
 	tries        attempts
@@ -51,9 +52,9 @@ type call struct {
 	pool         *pool      // where it waits for a connection
 	queue        *callQueue // where it waits for a look-up or its turn
 	pnext, pprev *call
-	dry          *Verdict // the call is only rehearsed (rehearse.go)
-	caller       []byte   // the name that its frame claims
-	kept         []byte   // its frame while it waits, the stub of a large one
+	dry          *rehearsal // the call is only rehearsed (rehearse.go)
+	caller       []byte     // the name that its frame claims
+	kept         []byte     // its frame while it waits, the stub of a large one
 	keptCodec    protocol.Codec
 	upload       *upload // the rest of a large frame, which has not all come or left
 	relayed      bool    // its caller has a part of its reply

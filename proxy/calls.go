@@ -44,6 +44,7 @@ func (w *worker) enter(c *call, m *protocol.Message, f protocol.Fault) {
 // choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
 // to the remote tier, where that is allowed, or gets a fault.
 func (w *worker) choose(c *call, m *protocol.Message) {
+	w.toPart(c, m)
 	code := protocol.CodeNoEndpoint
 	if c.tries.n > 0 {
 		code = protocol.CodeConnect
@@ -51,6 +52,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
+			code = c.nowhere(code)
 			break
 		}
 		c.tries.offered(ep)
@@ -201,7 +203,7 @@ func (c *call) expired(int64) {
 		w.fail(c, f)
 		return
 	}
-	if f.Executed {
+	if f.Executed && c.d != nil {
 		w.observe(c, govern.ClassDeadline)
 	}
 	if u.mode != cluster.Multiplexed || u.held {
@@ -231,6 +233,8 @@ func describe(code protocol.Code, c *call) string {
 		return "service " + name + " has no endpoint"
 	case protocol.CodeConnect:
 		return "no endpoint of service " + name + " could be reached"
+	case protocol.CodeSubset:
+		return "no endpoint of service " + name + " is usable in the part that rule " + c.policy.By[govern.ActSplit] + " sends the call to"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
 	case protocol.CodeDeadline:

@@ -39,7 +39,7 @@ var noPolicy govern.Policy
 func (w *worker) govern(c *call, m *protocol.Message) {
 	c.policy, c.decision = &noPolicy, nil
 	if w.rules == nil || ownService(c.cluster.Name) {
-		w.choose(c, m)
+		w.governed(c, m)
 		return
 	}
 	r := w.resolve(c)
@@ -55,9 +55,6 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 		w.fail(c, protocol.Fault{Code: protocol.CodeDenied, Message: "rule " + c.policy.By[govern.ActAccess] + " denies source " + c.src.Source +
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
 		return
-	}
-	if r := c.policy.Retry; r != nil && r.Idempotent {
-		c.idempotent = !c.oneway && c.upload == nil
 	}
 	c.ruledDeadline(m)
 	if len(c.policy.Limits) > 0 && c.hops == 0 {
@@ -75,6 +72,10 @@ func ownService(name string) bool { return strings.HasPrefix(name, remote.Servic
 
 // governed goes on with a call that access and limits let pass.
 func (w *worker) governed(c *call, m *protocol.Message) {
+	if f, ok := w.breakerAllows(c); !ok {
+		w.fail(c, f)
+		return
+	}
 	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
 		return
 	}

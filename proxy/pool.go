@@ -231,6 +231,7 @@ func (p *pool) dialFailed(err error) {
 	p.connecting--
 	p.endpoint.Conns.Add(-1)
 	p.endpoint.States[w.id].ConnectFailed(w.now)
+	w.observeConnect(p.cluster, p.endpoint)
 	w.stats.connectErrors++
 	w.p.cfg.Log.Debug("connect failed", "service", p.cluster.Name, "endpoint", p.endpoint.String(), "error", err)
 	if p.conns > 0 {

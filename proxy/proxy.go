@@ -17,15 +17,16 @@ import (
 
 // Proxy is the data plane of one process. Its methods are safe for concurrent use unless they say otherwise.
 type Proxy struct {
-	cfg     Config
-	codecs  [protocol.NumFramings]protocol.Codec
-	table   atomic.Pointer[route.Table]
-	rules   atomic.Pointer[govern.Rules]
-	rulesMu sync.Mutex // held while rules are put in force
-	workers []*worker
-	sources sources
-	clock   func() int64 // the workers' time, ns since born
-	born    time.Time
+	cfg      Config
+	codecs   [protocol.NumFramings]protocol.Codec
+	table    atomic.Pointer[route.Table]
+	rules    atomic.Pointer[govern.Rules]
+	rulesMu  sync.Mutex // held while rules are put in force
+	workers  []*worker
+	sources  sources
+	clock    func() int64 // the workers' time, ns since born
+	born     time.Time
+	breakers breakers
 
 	inFlight atomic.Int64 // calls
 	lookups  atomic.Int64 // services being looked up, over all workers

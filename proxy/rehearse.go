@@ -18,15 +18,18 @@ import (
 
 // rehearse tells what would become of a call now. What choosing moves is put back. Loop only.
 func (w *worker) rehearse(q *Query, src *source) Verdict {
-	v := Verdict{Worker: w.id}
+	v := rehearsal{Verdict: Verdict{Worker: w.id}}
+	defer v.over()
 	m := q.message()
 	c := &call{w: w, dry: &v, src: src, start: w.now, from: w.now, caller: m.Caller, deadline: w.now + int64(w.p.cfg.Timeouts.Call)}
 	c.to.SetFrom(m)
 	c.d = &downstream{l: &listener{}, src: src}
 	c.d.w = w
 	c.cluster = w.table.Lookup(m.Service)
-	undo := w.undisturbed(c.cluster)
-	defer undo()
+	c.stats = w.stats.look(c.cluster, m.Method)
+	v.loadTheDice(w)
+	v.undisturbed(w, c.cluster)
+	v.undisturbed(w, w.table.Remotes)
 	f := w.bound(src, src.calls.Load()+1, w.p.inFlight.Load()+1)
 	if f.Code == protocol.CodeOK && c.cluster == nil {
 		f = protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
@@ -36,7 +39,7 @@ func (w *worker) rehearse(q *Query, src *source) Verdict {
 	}
 	w.enter(c, m, f)
 	v.Code = v.code.String()
-	return v
+	return v.Verdict
 }
 
 // message is the call as it would be read.
@@ -51,22 +54,31 @@ func (q *Query) message() *protocol.Message {
 	return m
 }
 
-// undisturbed notes what choosing endpoints moves; what it returns puts it back.
-func (w *worker) undisturbed(cl *cluster.Cluster) (undo func()) {
+// rehearsal is what is noted of a call that is only rehearsed. Loop only.
+type rehearsal struct {
+	Verdict
+	undo []func() // what has been moved, the last first
+}
+
+// undisturbed has choices in a cluster rehearsed.
+func (r *rehearsal) undisturbed(w *worker, cl *cluster.Cluster) {
+	if cl != nil {
+		r.undo = append(r.undo, cl.Remember(w.id, w.now))
+	}
+}
+
+// over puts back what was moved.
+func (r *rehearsal) over() {
+	for i := len(r.undo) - 1; i >= 0; i-- {
+		r.undo[i]()
+	}
+}
+
+// loadTheDice has the worker draw the numbers that the next call would draw.
+func (r *rehearsal) loadTheDice(w *worker) {
 	rnd, dice := w.rnd, *w.dice
-	w.rnd = rand.New(&dice) //nolint:gosec // the very numbers that the next call would draw
-	var undos [2]func()
-	for i, c := range [2]*cluster.Cluster{cl, w.table.Remotes} {
-		undos[i] = func() {}
-		if c != nil {
-			undos[i] = c.Remember(w.id)
-		}
-	}
-	return func() {
-		w.rnd = rnd
-		undos[0]()
-		undos[1]()
-	}
+	w.rnd = rand.New(&dice) //nolint:gosec // balancing needs spread, not secrecy
+	r.undo = append(r.undo, func() { w.rnd = rnd })
 }
 
 // wouldTake tells of a rehearsed call what submit would do with it.

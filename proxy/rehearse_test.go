@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/remote"
@@ -18,10 +19,11 @@ type guess struct {
 	callers []*fakeConn
 	ups     []*fakeConn // connections to endpoints
 	seen    map[Outcome]int
+	codes   map[string]int
 }
 
 func newGuess(t *testing.T, seed uint64) *guess {
-	g := &guess{rnd: rand.New(rand.NewPCG(seed, 1)), seen: map[Outcome]int{}}
+	g := &guess{rnd: rand.New(rand.NewPCG(seed, 1)), seen: map[Outcome]int{}, codes: map[string]int{}}
 	snap := &registry.Snapshot{Services: map[string]*registry.Service{}, Remotes: []registry.Remote{{Addr: "r1:1"}, {Addr: "r2:1"}}}
 	for i, balancer := range []string{"", "round-robin", "random", "p2c"} {
 		s := &registry.Service{
@@ -31,7 +33,7 @@ func newGuess(t *testing.T, seed uint64) *guess {
 			s.Mode, s.Depth = "multiplexed", 2
 		}
 		for e := range g.rnd.IntN(5) {
-			s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: fmt.Sprintf("e%d-%d:1", i, e), Weight: 1 + g.rnd.IntN(100)})
+			s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: fmt.Sprintf("e%d-%d:1", i, e), Weight: 1 + g.rnd.IntN(100), Version: fmt.Sprint("v", g.rnd.IntN(2))})
 		}
 		snap.Services[s.Name] = s
 	}
@@ -76,6 +78,13 @@ func (g *guess) rules() *govern.Rules {
 			Concurrency: 2, Excess: excess(), QueueFor: 50 * time.Millisecond, QueueMost: 1,
 		}},
 		{Name: "away", Match: govern.Match{Condition: service("S3")}, Remote: &yes},
+		{Name: "canary", Match: govern.Match{Condition: service("S0")}, Split: &govern.Split{Total: 100, Parts: []govern.Part{
+			{Weight: 70, Version: "v0", Key: "v0", Strict: g.rnd.IntN(2) == 0}, {Weight: 30, Version: "v1", Key: "v1", Strict: g.rnd.IntN(2) == 0},
+		}}},
+		{Name: "trips", Match: govern.Match{Condition: service("S3")}, Breaker: &govern.Breaker{
+			Scope: govern.Scope(g.rnd.IntN(2)), Window: time.Second, MinCalls: 2, ErrorRate: 0.3, OpenFor: 300 * time.Millisecond, MaxOpen: time.Second,
+			Probes: 1 + g.rnd.IntN(2), MaxShare: 0.6,
+		}},
 		{Name: "second", Match: govern.Match{Condition: service("S*")}, Limit: &govern.Limit{
 			Rate: 300, Burst: 5, By: []govern.By{govern.ByService}, Excess: excess(), QueueFor: 50 * time.Millisecond, QueueMost: 3,
 		}},
@@ -84,7 +93,11 @@ func (g *guess) rules() *govern.Rules {
 
 // happen does one random thing that is no call.
 func (g *guess) happen() {
-	switch g.rnd.IntN(4) {
+	switch g.rnd.IntN(5) {
+	case 4:
+		if g.rnd.IntN(4) == 0 {
+			g.byHand()
+		}
 	case 0:
 		g.pass(time.Duration(g.rnd.IntN(400)) * time.Millisecond)
 	case 1, 2:
@@ -103,6 +116,8 @@ func (g *guess) happen() {
 			switch {
 			case c.gone || g.rnd.IntN(2) == 0:
 				continue
+			case u.nCalls > 0 && g.rnd.IntN(3) == 0:
+				c.bring(frame("say", 3, u.calls.id, 1, "broken"))
 			case u.nCalls > 0:
 				c.bring(frame("say", 2, u.calls.id, 0, "x"))
 			default:
@@ -113,10 +128,22 @@ func (g *guess) happen() {
 	}
 }
 
+// byHand has somebody open or close a breaker.
+func (g *guess) byHand() {
+	name := fmt.Sprint("S", g.rnd.IntN(4))
+	target := "say"
+	if all := g.p.Table().Lookup([]byte(name)).Endpoints(); len(all) > 0 && g.rnd.IntN(2) == 0 {
+		target = all[g.rnd.IntN(len(all))].String()
+	}
+	if err := g.p.SetBreaker(name, target, [...]string{"open", "close"}[g.rnd.IntN(2)], time.Duration(1+g.rnd.IntN(300))*time.Millisecond); err != nil {
+		g.t.Fatal(err)
+	}
+}
+
 // TestRehearsalAgrees: what a rehearsal says is what then happens, whatever the state of the proxy, and to rehearse changes
 // nothing: it says the same twice.
 func TestRehearsalAgrees(t *testing.T) {
-	seen := map[Outcome]int{}
+	seen, codes := map[Outcome]int{}, map[string]int{}
 	for seed := range uint64(150) {
 		g := newGuess(t, seed)
 		for range 60 {
@@ -128,6 +155,9 @@ func TestRehearsalAgrees(t *testing.T) {
 		for o, n := range g.seen {
 			seen[o] += n
 		}
+		for c, n := range g.codes {
+			codes[c] += n
+		}
 		if t.Failed() {
 			return
 		}
@@ -137,7 +167,13 @@ func TestRehearsalAgrees(t *testing.T) {
 			t.Errorf("%d calls came out as %s: the test has not tried it", seen[o], o)
 		}
 	}
-	t.Log(seen)
+	for _, c := range []protocol.Code{protocol.CodeNoService, protocol.CodeNoEndpoint, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
+		protocol.CodeConnect, protocol.CodeLimit, protocol.CodeDenied, protocol.CodeBreaker, protocol.CodeSubset} {
+		if codes[c.String()] < 5 {
+			t.Errorf("%d calls were refused as %s: the test has not tried it", codes[c.String()], c)
+		}
+	}
+	t.Log(seen, codes)
 }
 
 // try rehearses a call, makes it and compares.
@@ -177,5 +213,6 @@ func (g *guess) try(seed uint64) {
 		g.t.Errorf("seed %d, %s of %s: rehearsed %+v; then %s %s %s %s", seed, q.Service, q.Source, first, got, ep, code, rule)
 	}
 	g.seen[got]++
+	g.codes[code]++
 	g.now += int64(time.Microsecond)
 }

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
 )
@@ -11,6 +12,7 @@ type source struct {
 	Identity
 	sourceBytes   []byte
 	workloadBytes []byte
+	workloadKey   uint64       // the same for the sources of one workload; of its own where none is known
 	calls         atomic.Int64 // in flight
 	bytes         atomic.Int64 // buffered
 	conns         atomic.Int64
@@ -34,6 +36,7 @@ func (s *sources) join(id Identity, max int) *source {
 	src := s.byKey[id.Source]
 	if src == nil {
 		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload)}
+		src.workloadKey = maphash.String(workloadSeed, src.team())
 		s.byKey[id.Source] = src
 	}
 	if src.conns.Load() >= int64(max) {
@@ -42,6 +45,16 @@ func (s *sources) join(id Identity, max int) *source {
 	src.conns.Add(1)
 	return src
 }
+
+// team is the source's workload, or where none is known its own key.
+func (s *source) team() string {
+	if s.Workload != "" {
+		return s.Workload
+	}
+	return s.Source
+}
+
+var workloadSeed = maphash.MakeSeed()
 
 // leave ends one connection of a source. A source without connections is kept for its counters while there is room.
 func (s *sources) leave(src *source, keep int) {

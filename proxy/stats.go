@@ -18,17 +18,19 @@ type workerStats struct {
 	accepted, connected, dials, connectErrors,
 	writes, stray, late, requeued, requeuesRefused, retriesRefused, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
 	uploads, relays, pauses, lookups, lookupTimeouts uint64
-	retried    [govern.NumClasses]uint64 // by what came of the attempt before
-	handedOver [protocol.NumCodes]uint64
-	refused    [protocol.NumCodes]uint64
-	detected   [protocol.NumFramings]uint64
-	malformed  map[string]uint64
-	badReplies map[string]uint64
-	closedDown map[closeReason]uint64
-	closedUp   map[closeReason]uint64
-	started    uint64
-	rounds     Histogram // µs from a batch's first event to the end of its flush
-	longest    int64     // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	retried        [govern.NumClasses]uint64 // by what came of the attempt before
+	handedOver     [protocol.NumCodes]uint64
+	refused        [protocol.NumCodes]uint64
+	detected       [protocol.NumFramings]uint64
+	malformed      map[string]uint64
+	badReplies     map[string]uint64
+	closedDown     map[closeReason]uint64
+	closedUp       map[closeReason]uint64
+	started        uint64
+	rounds         Histogram                  // µs from a batch's first event to the end of its flush
+	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
+	breakersOpened uint64
 }
 
 // methodStats are the counters of one method.
@@ -39,6 +41,12 @@ type methodStats struct {
 	asked    uint64       // calls when Used was called last
 	budgets  *budgets     // of the service
 	failures *failureRing // nil: none, or it was given to another method
+
+	evidence     cluster.Method
+	breaker      *cluster.Breaker // of the method, if breakerAsked or somebody has set it
+	breakerRound uint32
+	breakerAsked bool
+	other        bool // these are the counters of methods that have none of their own
 }
 
 func (s *workerStats) init(p *Proxy) {
@@ -71,10 +79,22 @@ func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
 	}
 	m := ms[name]
 	if m == nil {
-		m = &methodStats{budgets: s.budgetsOf(service)}
+		m = &methodStats{budgets: s.budgetsOf(service), other: name == other}
 		ms[name] = m
 	}
 	return m
+}
+
+// look is method for whoever only asks: it makes nothing that stays.
+func (s *workerStats) look(cl *cluster.Cluster, method []byte) *methodStats {
+	if cl == nil {
+		return &methodStats{other: true}
+	}
+	ms := s.methods[cl.Name]
+	if m := ms[string(method)]; m != nil {
+		return m
+	}
+	return &methodStats{budgets: s.budgets[cl.Name], other: len(ms) >= s.limit}
 }
 
 func (s *workerStats) budgetsOf(service string) *budgets {
@@ -234,6 +254,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 	labelled := map[string]map[string]uint64{
 		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
+		"ejections":   reasonMap(&s.ejections),
 		"handed_over": codeMap(&s.handedOver), "retried": classMap(&s.retried), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
 	}
 	return func(t *Stats) {
@@ -264,6 +285,7 @@ func (s *workerStats) counters() map[string]uint64 {
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
+		"breakers_opened": s.breakersOpened,
 	}
 }
 
@@ -310,6 +332,16 @@ func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
 	return out
 }
 
+func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
+			out[r.String()] = n
+		}
+	}
+	return out
+}
+
 func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
 	out := map[string]uint64{}
 	for i, n := range a {
@@ -333,11 +365,13 @@ type EndpointStats struct {
 	Waiting  int    `json:"calls_waiting"`
 	Latency  int64  `json:"latency_us"`
 	Down     bool   `json:"backing_off"`
+
+	Health *EndpointHealth `json:"health,omitempty"` // nil: there is nothing to be said
 }
 
 // Clusters returns the endpoints of every service, the remote proxies last.
 func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
-	t := p.table.Load()
+	t, now := p.table.Load(), p.clock()
 	var out []EndpointStats
 	var all []*cluster.Endpoint
 	add := func(cl *cluster.Cluster) {
@@ -347,6 +381,9 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 				Service: cl.Name, Endpoint: e.String(), Framing: e.Wire.Framing.String(), Mode: cl.Mode.String(), Zone: e.Zone,
 				Weight: e.Weight, Conns: int(e.Conns.Load()),
 			})
+			if h := p.healthOf(cl.Health(e, now)); !h.usual() {
+				out[len(out)-1].Health = &h
+			}
 		}
 	}
 	for _, name := range t.Names() {
@@ -361,15 +398,15 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 			states[i].DownUntil -= w.now
 			states[i].Failures = 0
 			if pl, ok := states[i].Pool.(*pool); ok {
-				states[i].Failures = pl.nWaiting
+				states[i].Failures = int32(pl.nWaiting)
 			}
 		}
 		parts <- states
 	})
 	for len(parts) > 0 {
 		for i, s := range <-parts {
-			out[i].InFlight += s.Active - s.Failures
-			out[i].Waiting += s.Failures
+			out[i].InFlight += s.Active - int(s.Failures)
+			out[i].Waiting += int(s.Failures)
 			out[i].Latency = max(out[i].Latency, int64(s.Latency/1000))
 			out[i].Down = out[i].Down || s.DownUntil > 0
 		}

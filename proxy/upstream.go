@@ -99,6 +99,13 @@ func (u *upstream) fruitless() bool {
 // lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
 // stream offset first. raced: the peer closed a connection that had been idle at about the time of the write.
 func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, raced bool) {
+	if c.begin < first && !c.hello && c.d != nil {
+		class := govern.ClassLost
+		if raced {
+			class = govern.ClassRaced
+		}
+		w.observe(c, class)
+	}
 	switch {
 	case c.hello || c.d == nil && !c.oneway:
 		w.calls.put(c)

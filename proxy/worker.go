@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
@@ -49,6 +50,8 @@ type worker struct {
 	retiring retiring
 	lookups  lookups
 	wheel    *wheel
+	evidence cluster.Evidence
+	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
 	failures failures
 	bufs     bufferPool

@@ -26,14 +26,14 @@ func (c *Cluster) Settings(method string) []Setting {
 		{"max_connections", strconv.Itoa(c.MaxConns), s.MaxConns > 0},
 		{"max_pending", strconv.Itoa(c.MaxPending), s.MaxPending > 0},
 		{"depth", strconv.Itoa(c.Depth), s.Depth > 0},
-		yes("idempotent", c.Idempotent([]byte(method)), slices.Contains(s.Idempotent, method)),
-		yes("oneway", c.Oneway([]byte(method)), slices.Contains(s.Oneway, method)),
-		yes("ordered", c.Ordered, s.Ordered),
-		yes("remote", c.MayRemote, s.Remote),
+		yesNo("idempotent", c.Idempotent([]byte(method)), slices.Contains(s.Idempotent, method)),
+		yesNo("oneway", c.Oneway([]byte(method)), slices.Contains(s.Oneway, method)),
+		yesNo("ordered", c.Ordered, s.Ordered),
+		yesNo("remote", c.MayRemote, s.Remote),
 	}
 }
 
-func yes(name string, is, said bool) Setting {
+func yesNo(name string, is, said bool) Setting {
 	s := Setting{Name: name, Value: "no", Said: said}
 	if is {
 		s.Value = "yes"

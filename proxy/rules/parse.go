@@ -79,7 +79,8 @@ func (p *parser) version(a at) {
 }
 
 func (p *parser) defaults(a at) {
-	fields := p.Settings(&p.rules.defaults, 1, nil).Only("timeout", "balancer", "max_connections", "max_pending", "depth")
+	fields := p.Settings(&p.rules.defaults, 1, nil).Only("timeout", "balancer", "max_connections", "max_pending", "depth",
+		"slow_start", "panic", "zone_spill", "ejection")
 	p.Mapping(a, "a mapping of settings, or {}", fields)
 }
 
