@@ -28,6 +28,7 @@ type call struct {
 	permits      *permit          // limits that count it
 	limit        int32            // the number of the one that it waits for
 	queuedAt     int64            // since when it does, or did
+	queued       int64            // how long it has waited for limits, ns
 	beyond       *govern.Limit    // that has refused it
 	brought      bool             // its caller named a deadline
 	ruledAway    bool             // handed over since a rule says so, though it could be served here

@@ -31,22 +31,24 @@ type Query struct {
 
 // Explanation is what would become of a call now, and why. Figures that workers have each for itself are summed.
 type Explanation struct {
-	Query    Query              `json:"query"`
-	At       time.Time          `json:"at"`
-	Known    bool               `json:"known"` // the service is in the table
-	Near     []string           `json:"near"`  // services whose names are like it, when it is not; else methods, when it was never called
-	Verdict  Verdict            `json:"verdict"`
-	Workers  []Verdict          `json:"workers"`  // each worker's, the one first on which such a call would most likely come
-	Settings []Setting          `json:"settings"` // what is in force for the service
-	Rules    []govern.Judgement `json:"rules"`    // all, in their order
-	Policy   []govern.Said      `json:"policy"`   // what they decide, but for limits
-	Limits   []LimitState       `json:"limits"`   // that count such a call
-	Source   SourceState        `json:"source"`
-	Tiers    []Tier             `json:"tiers"`   // endpoints, the nearest first
-	Remotes  []Candidate        `json:"remotes"` // remote proxies
-	Budgets  []Budget           `json:"budgets"`
-	Calls    map[string]uint64  `json:"calls"` // of the method that have ended here, by code
-	Failed   []FailedCall       `json:"failed"`
+	Query     Query              `json:"query"`
+	At        time.Time          `json:"at"`
+	Known     bool               `json:"known"` // the service is in the table
+	Near      []string           `json:"near"`  // services whose names are like it, when it is not; else methods, when it was never called
+	Verdict   Verdict            `json:"verdict"`
+	Workers   []Verdict          `json:"workers"`  // each worker's, the one first on which such a call would most likely come
+	Settings  []Setting          `json:"settings"` // what is in force for the service
+	Rules     []govern.Judgement `json:"rules"`    // all, in their order
+	Policy    []govern.Said      `json:"policy"`   // what they decide, but for limits
+	Limits    []LimitState       `json:"limits"`   // that count such a call
+	Source    SourceState        `json:"source"`
+	Tiers     []Tier             `json:"tiers"`             // endpoints, the nearest first
+	Panicking bool               `json:"panicking"`         // too few endpoints are healthy: health is not looked at
+	Breaker   *EndpointHealth    `json:"breaker,omitempty"` // of the method, if it has one
+	Remotes   []Candidate        `json:"remotes"`           // remote proxies
+	Budgets   []Budget           `json:"budgets"`
+	Calls     map[string]uint64  `json:"calls"` // of the method that have ended here, by code
+	Failed    []FailedCall       `json:"failed"`
 }
 
 // Outcome is what would become of a call.
@@ -94,26 +96,29 @@ type SourceState struct {
 
 // Tier is endpoints that are equally near.
 type Tier struct {
-	Name      string      `json:"name"`
+	Near      string      `json:"near"`    // host, zone or far
+	Healthy   float64     `json:"healthy"` // share of its endpoints
+	Share     float64     `json:"share"`   // of the calls that it would have
 	Endpoints []Candidate `json:"endpoints"`
 }
 
 // Candidate is an endpoint that a call could go to.
 type Candidate struct {
-	Endpoint  string `json:"endpoint"`
-	Zone      string `json:"zone,omitempty"`
-	Weight    int    `json:"weight"`
-	Conns     int    `json:"connections"`
-	MostConns int    `json:"connections_bound"`
-	InFlight  int    `json:"calls_in_flight"`
-	Waiting   int    `json:"calls_waiting"`
-	LatencyUS int64  `json:"latency_us"`          // the slowest worker's peak EWMA
-	BackOffMS int64  `json:"back_off_ms"`         // after failed connects, the longest of the workers'; 0: none
-	Failures  int    `json:"connects_failed"`     // in a row, the most of the workers'
-	AgoMS     int64  `json:"last_success_ago_ms"` // -1: never
-	State     string `json:"state"`               // "usable", or what keeps calls away
-	Why       string `json:"why,omitempty"`       // ... and the evidence
-	Granted   int    `json:"granted,omitempty"`   // remote proxies: calls that may be in flight on what connections there are
+	Endpoint  string            `json:"endpoint"`
+	Zone      string            `json:"zone,omitempty"`
+	Weight    int               `json:"weight"`
+	Conns     int               `json:"connections"`
+	MostConns int               `json:"connections_bound"`
+	InFlight  int               `json:"calls_in_flight"`
+	Waiting   int               `json:"calls_waiting"`
+	LatencyUS int64             `json:"latency_us"`          // the slowest worker's peak EWMA
+	BackOffMS int64             `json:"back_off_ms"`         // after failed connects, the longest of the workers'; 0: none
+	Failures  int               `json:"connects_failed"`     // in a row, the most of the workers'
+	AgoMS     int64             `json:"last_success_ago_ms"` // -1: never
+	Version   string            `json:"version,omitempty"`
+	Labels    map[string]string `json:"labels,omitempty"`
+	Health    EndpointHealth    `json:"health"`            // over all workers
+	Granted   int               `json:"granted,omitempty"` // remote proxies: calls that may be in flight on what connections there are
 }
 
 // Budget is what calls of the service that are sent again use up.
@@ -168,7 +173,8 @@ func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	x.Failed = x.Failed[:min(max(q.Failed, 0), len(x.Failed))]
 	if cl != nil {
 		x.Settings = settingsOf(cl, q.Method)
-		x.Tiers = p.tiersOf(cl, all)
+		x.Breaker = p.breakerOf(&q)
+		p.addTiers(x, cl, all)
 		if len(x.Calls) == 0 {
 			x.Near = near(slices.Collect(maps.Keys(methods)), q.Method)
 		}
@@ -190,6 +196,8 @@ type explained struct {
 	failed  []FailedCall
 	states  map[*cluster.Endpoint]endpointState
 	budgets []Budget
+	tiers   []cluster.TierView
+	panic   bool
 }
 
 // endpointState is what one worker knows of an endpoint.
@@ -215,6 +223,9 @@ func (w *worker) explain(q *Query, src *source, cl, remotes *cluster.Cluster) ex
 				e.states[ep] = w.stateOf(ep)
 			}
 		}
+	}
+	if cl != nil {
+		e.tiers, e.panic = cl.Tiers(w.id, w.now)
 	}
 	for name, m := range w.stats.methods[q.Service] {
 		if e.methods = append(e.methods, name); name == q.Method {

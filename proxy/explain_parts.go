@@ -1,7 +1,6 @@
 package proxy
 
 import (
-	"fmt"
 	"slices"
 	"time"
 
@@ -32,26 +31,53 @@ func settingsOf(cl *cluster.Cluster, method string) (out []Setting) {
 	return out
 }
 
-// tiersOf puts together what the workers know of a service's endpoints.
-func (p *Proxy) tiersOf(cl *cluster.Cluster, all []explained) []Tier {
-	t := Tier{Name: "all", Endpoints: []Candidate{}}
-	for _, ep := range cl.Endpoints() {
-		t.Endpoints = append(t.Endpoints, p.candidate(ep, cl.MaxConns, all))
+// addTiers puts together what the workers know of a service's endpoints. How calls are shared out among the tiers is the
+// first worker's view.
+func (p *Proxy) addTiers(x *Explanation, cl *cluster.Cluster, all []explained) {
+	if len(all) == 0 {
+		return
 	}
-	return []Tier{t}
+	said, at := cl.Described(), map[*cluster.Endpoint]int{} // in the same order
+	for i, ep := range cl.Endpoints() {
+		at[ep] = i
+	}
+	x.Panicking = all[0].panic
+	for _, v := range all[0].tiers {
+		t := Tier{Near: v.Near, Healthy: v.Healthy, Share: v.Share, Endpoints: []Candidate{}}
+		for _, ep := range v.Endpoints {
+			c := p.candidate(ep, cl, all)
+			if i, ok := at[ep]; ok && i < len(said) {
+				c.Version, c.Labels = said[i].Version, said[i].Labels
+			}
+			t.Endpoints = append(t.Endpoints, c)
+		}
+		x.Tiers = append(x.Tiers, t)
+	}
+}
+
+// breakerOf is the circuit breaker of a method; nil: it has none. Safe for concurrent use.
+func (p *Proxy) breakerOf(q *Query) *EndpointHealth {
+	now := p.clock()
+	br := p.breakers.find(methodKey{q.Service, q.Method}, false, now)
+	if br == nil {
+		return nil
+	}
+	h := p.healthOf(br.Health(now))
+	return &h
 }
 
 func (p *Proxy) remotesOf(cl *cluster.Cluster, all []explained) []Candidate {
 	out := []Candidate{}
 	for _, ep := range cl.Endpoints() {
-		out = append(out, p.candidate(ep, cl.MaxConns, all))
+		out = append(out, p.candidate(ep, cl, all))
 	}
 	return out
 }
 
-func (p *Proxy) candidate(ep *cluster.Endpoint, most int, all []explained) Candidate {
+func (p *Proxy) candidate(ep *cluster.Endpoint, cl *cluster.Cluster, all []explained) Candidate {
 	c := Candidate{
-		Endpoint: ep.String(), Zone: ep.Zone, Weight: ep.Weight, Conns: int(ep.Conns.Load()), MostConns: most, AgoMS: -1,
+		Endpoint: ep.String(), Zone: ep.Zone, Weight: ep.Weight, Conns: int(ep.Conns.Load()), MostConns: cl.MaxConns, AgoMS: -1,
+		Health: p.healthOf(cl.Health(ep, p.clock())),
 	}
 	if last := ep.LastSuccess(); last > 0 {
 		c.AgoMS = time.Duration(p.clock() - last).Milliseconds()
@@ -64,10 +90,6 @@ func (p *Proxy) candidate(ep *cluster.Endpoint, most int, all []explained) Candi
 		c.BackOffMS = max(c.BackOffMS, (s.backOff+1e6-1)/1e6)
 		c.Failures = max(c.Failures, int(s.Failures))
 		c.Granted += s.granted
-	}
-	c.State = "usable"
-	if c.BackOffMS > 0 {
-		c.State, c.Why = "backing off", fmt.Sprintf("%d connects failed in a row; for %dms more", c.Failures, c.BackOffMS)
 	}
 	return c
 }

@@ -93,7 +93,7 @@ func (w *worker) noteFailure(c *call, code protocol.Code) {
 	r.next = (r.next + 1) % len(r.calls)
 	r.used = min(r.used+1, len(r.calls))
 	r.last = w.now
-	k.at, k.took, k.queued, k.code = w.now, w.now-c.start, 0, code
+	k.at, k.took, k.queued, k.code = w.now, w.now-c.start, c.queued, code
 	k.handed, k.oneway = c.handed, c.oneway
 	k.service, k.method = clip(k.service, c.to.Service), clip(k.method, c.to.Method)
 	k.source, k.workload = clip(k.source, c.src.Source), clip(k.workload, c.src.Workload)

@@ -99,6 +99,7 @@ func (q *limitQueue) left(c *call) {
 	q.bucket.Leave()
 	c.src.queued.Add(-1)
 	w.limitQueues.waiting--
+	c.queued += w.now - c.queuedAt
 	if q.calls.first == nil {
 		w.wheel.disarm(&q.timer)
 		delete(w.limitQueues.byBucket, q.bucket)

@@ -185,33 +185,75 @@ func settings(x *proxy.Explanation) (rows []string) {
 }
 
 func candidates(b *strings.Builder, x *proxy.Explanation) {
+	if h := x.Breaker; h != nil && (h.State != "closed" || h.Kept) {
+		text := "kept closed by hand"
+		if h.State != "closed" {
+			text = clean(opened(h, x.At))
+		}
+		fmt.Fprintf(b, "\nthe circuit breaker of the method is %s\n", text)
+	}
+	if x.Panicking {
+		b.WriteString("\nso few endpoints are healthy that health is not looked at (panic)\n")
+	}
 	var rows []string
 	for _, t := range x.Tiers {
 		for i := range t.Endpoints {
-			rows = append(rows, candidate(&t.Endpoints[i], t.Name))
+			rows = append(rows, candidate(x, &t.Endpoints[i], fmt.Sprintf("%s, %.0f%%", t.Near, t.Share*100)))
 		}
 	}
 	const figures = "WEIGHT\tCONNS\tIN FLIGHT\tWAITING\tLATENCY\tLAST SUCCESS\tSTATE"
-	table(b, "ENDPOINT\tTIER\t"+figures, rows)
+	table(b, "ENDPOINT\tTIER AND ITS SHARE\t"+figures, rows)
 	rows = nil
 	for i := range x.Remotes {
-		rows = append(rows, candidate(&x.Remotes[i], fmt.Sprint(x.Remotes[i].Granted)))
+		rows = append(rows, candidate(x, &x.Remotes[i], fmt.Sprint(x.Remotes[i].Granted)))
 	}
 	if len(rows) > 0 {
 		table(b, "REMOTE PROXY\tGRANTED\t"+figures, rows)
 	}
 }
 
-func candidate(c *proxy.Candidate, second string) string {
+func candidate(x *proxy.Explanation, c *proxy.Candidate, second string) string {
 	ago := "never"
 	if c.AgoMS >= 0 {
 		ago = (time.Duration(c.AgoMS) * time.Millisecond).Round(100*time.Millisecond).String() + " ago"
 	}
-	state := c.State
-	if c.Why != "" {
-		state += ": " + clean(c.Why)
+	name := c.Endpoint
+	if c.Version != "" {
+		name += " (" + clean(c.Version) + ")"
 	}
-	return row(c.Endpoint, second, c.Weight, fmt.Sprintf("%d of %d", c.Conns, c.MostConns), c.InFlight, c.Waiting, micros(uint64(c.LatencyUS)), ago, state)
+	return row(name, second, c.Weight, fmt.Sprintf("%d of %d", c.Conns, c.MostConns), c.InFlight, c.Waiting, micros(uint64(c.LatencyUS)), ago, condition(x, c))
+}
+
+// condition is what there is to say of an endpoint's health.
+func condition(x *proxy.Explanation, c *proxy.Candidate) string {
+	var words []string
+	if h := &c.Health; h.State != "closed" {
+		words = append(words, opened(h, x.At))
+	} else if h.Kept {
+		words = append(words, "kept in use by hand")
+	}
+	if c.BackOffMS > 0 {
+		words = append(words, fmt.Sprintf("backing off for %dms more: %d connects in a row failed", c.BackOffMS, c.Failures))
+	}
+	if h := &c.Health; h.State == "closed" && h.Share < 1 {
+		words = append(words, fmt.Sprintf("new: %.0f%% of its weight", h.Share*100))
+	}
+	if len(words) == 0 {
+		return "usable"
+	}
+	return clean(strings.Join(words, "; "))
+}
+
+// opened tells of a breaker that is not closed.
+func opened(h *proxy.EndpointHealth, now time.Time) string {
+	s := h.State
+	if left := h.Until.Sub(now); left > 0 {
+		s += " for " + left.Round(100*time.Millisecond).String() + " more"
+	}
+	if h.Times > 1 {
+		s += fmt.Sprintf(", the %d. time in a row", h.Times)
+	}
+	return s + ": " + h.Why
 }
 
 func budgets(b *strings.Builder, x *proxy.Explanation) {

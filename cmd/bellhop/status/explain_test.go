@@ -13,7 +13,13 @@ import (
 func explained() *proxy.Explanation {
 	at := time.Date(2026, 11, 25, 14, 32, 5, 0, time.UTC)
 	sent := proxy.Verdict{Outcome: proxy.OutcomeSent, Endpoint: "10.0.0.1:9090", Code: "ok", Why: "sent to 10.0.0.1:9090, on a connection that is free"}
+	usual, warm := proxy.EndpointHealth{State: "closed", Share: 1}, proxy.EndpointHealth{State: "closed", Share: 0.4}
+	held := proxy.EndpointHealth{
+		State: "open", Reason: "errors", Since: at.Add(-time.Second), Until: at.Add(4 * time.Second), Times: 2, Share: 1,
+		Why: "9 of 20 calls of hello failed for shop/cart; of its siblings' 0 of 71",
+	}
 	return &proxy.Explanation{
+		Breaker: &proxy.EndpointHealth{State: "half-open", Until: at, Why: "rule trips: of 40 calls 30 failed and 0 were slow"}, Panicking: true,
 		Query: proxy.Query{
 			Service: "com.example.Hello", Method: "hello", Version: "1.2", Source: "2f0c5c1e", Caller: "till\x1b[2J", Header: map[string]string{"user": "7", "area": "eu"},
 		},
@@ -38,14 +44,14 @@ func explained() *proxy.Explanation {
 		},
 		Source: proxy.SourceState{Key: "2f0c5c1e", Workload: "shop/cart", Known: true, Conns: 8, InFlight: 12, MostCalls: 1024, Bytes: 2048, MostBytes: 64 << 20},
 		Tiers: []proxy.Tier{
-			{Name: "same host", Endpoints: []proxy.Candidate{
-				{Endpoint: "10.0.0.1:9090", Weight: 100, Conns: 4, MostConns: 1024, InFlight: 3, LatencyUS: 447, AgoMS: 220, State: "usable"},
+			{Near: "host", Healthy: 1, Share: 0.7, Endpoints: []proxy.Candidate{
+				{Endpoint: "10.0.0.1:9090", Weight: 100, Conns: 4, MostConns: 1024, InFlight: 3, LatencyUS: 447, AgoMS: 220, Version: "1.2", Health: usual},
 			}},
-			{Name: "the rest", Endpoints: []proxy.Candidate{
-				{Endpoint: "10.0.0.2:9090", Weight: 50, MostConns: 1024, Waiting: 7, AgoMS: -1, State: "backing off", Why: "3 connects failed in a row; for 290ms more"},
+			{Near: "far", Share: 0.3, Endpoints: []proxy.Candidate{
+				{Endpoint: "10.0.0.2:9090", Weight: 50, MostConns: 1024, Waiting: 7, AgoMS: -1, BackOffMS: 290, Failures: 3, Health: held},
 			}},
 		},
-		Remotes: []proxy.Candidate{{Endpoint: "10.1.0.7:7300", Weight: 100, Conns: 1, MostConns: 2, AgoMS: 61000, LatencyUS: 1800, State: "usable", Granted: 200}},
+		Remotes: []proxy.Candidate{{Endpoint: "10.1.0.7:7300", Weight: 100, Conns: 1, MostConns: 2, AgoMS: 61000, LatencyUS: 1800, Health: warm, Granted: 200}},
 		Budgets: []proxy.Budget{{Name: "retries", Left: 10, Share: 0.2, PerSecond: 10}, {Name: "requeues", Left: 1000, Share: 0.5, PerSecond: 1000}},
 		Calls:   map[string]uint64{"ok": 123435, "deadline": 20, "lost": 1},
 		Failed: []proxy.FailedCall{
