@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -50,15 +51,19 @@ type call struct {
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
-	pool         *pool      // where it waits for a connection
-	queue        *callQueue // where it waits for a look-up or its turn
-	pnext, pprev *call
-	dry          *rehearsal // the call is only rehearsed (rehearse.go)
-	caller       []byte     // the name that its frame claims
-	kept         []byte     // its frame while it waits, the stub of a large one
-	keptCodec    protocol.Codec
-	upload       *upload // the rest of a large frame, which has not all come or left
-	relayed      bool    // its caller has a part of its reply
+	dry       *rehearsal // the call is only rehearsed (rehearse.go)
+	caller    []byte     // the name that its frame claims
+	pool      *pool      // where it waits for a connection
+	queue     *callQueue // where it waits for a look-up or its turn
+	item      fair.Item[*call]
+	flow      *fair.Flow[*call] // whose share of a pool's queue it was sent on; nil: it did not wait
+	flowEra   uint32            // generation of that
+	flowCost  int64             // what it was charged there
+	displaced bool              // had to give way in a full queue
+	kept      []byte            // its frame while it waits, the stub of a large one
+	keptCodec protocol.Codec
+	upload    *upload // the rest of a large frame, which has not all come or left
+	relayed   bool    // its caller has a part of its reply
 
 	start    int64
 	from     int64 // where its deadline counts from
@@ -154,7 +159,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.oneway = m.Type == protocol.MessageOneway
 	d.adopt(c)
 	c.src = d.src
-	calls := d.src.calls.Add(1)
+	calls := w.p.begin(d.src)
 	total := w.p.inFlight.Add(1)
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
@@ -195,6 +200,8 @@ func (w *worker) bound(src *source, calls, total int64) protocol.Fault {
 	switch {
 	case calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has too many calls in flight (limits.source_calls)"}
+	case w.p.overShare(src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
 	case total > int64(lim.TotalCalls):
 		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
 	case src.bytes.Load() > lim.SourceBytes:
@@ -261,7 +268,7 @@ func (w *worker) finish(c *call, code protocol.Code) {
 	}
 	if d := c.d; d != nil {
 		w.record(c, code)
-		c.src.calls.Add(-1)
+		w.p.cease(c.src)
 		w.p.inFlight.Add(-1)
 		if c.charged > 0 {
 			c.src.bytes.Add(-c.charged)

@@ -49,6 +49,9 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 	if c.tries.n > 0 {
 		code = protocol.CodeConnect
 	}
+	if c.displaced {
+		code = protocol.CodeQueueFull
+	}
 	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
@@ -122,6 +125,7 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	}
 	class, code := outcome(m)
 	w.observe(c, class)
+	w.replied(c, len(m.Frame))
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return
@@ -237,6 +241,8 @@ func describe(code protocol.Code, c *call) string {
 		return "no endpoint of service " + name + " is usable in the part that rule " + c.policy.By[govern.ActSplit] + " sends the call to"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
+	case protocol.CodeSourceQueue:
+		return "source " + c.src.Source + " has too many calls waiting for a connection (limits.source_queued)"
 	case protocol.CodeDeadline:
 		if c.limited() {
 			return "the deadline of " + c.allowed().String() + " has passed while the call waited for the limit of rule " + c.policy.Limits[c.limit].Rule

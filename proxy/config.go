@@ -14,10 +14,11 @@ import (
 
 // Config is everything the data plane is given. It is read once, by New.
 type Config struct {
-	Workers  int              // event loops; 0: one per CPU, at most 16
-	Codecs   []protocol.Codec // the framings to speak
-	Limits   Limits
-	Timeouts Timeouts
+	Workers    int              // event loops; 0: one per CPU, at most 16
+	Codecs     []protocol.Codec // the framings to speak
+	Limits     Limits
+	Timeouts   Timeouts
+	Quarantine Quarantine
 	// Identify tells who is at the other end of an accepted connection; an error refuses it. Called on the acceptor's
 	// goroutine, never on a loop.
 	Identify func(net.Conn) (Identity, error)

@@ -141,14 +141,14 @@ func (k *talk) atEnd(t *testing.T) {
 		t.Errorf("%d callers left counted", n)
 	}
 	for _, s := range k.p.sources.byKey {
-		if s.calls.Load() != 0 || s.bytes.Load() != 0 || s.conns.Load() != 0 || s.lookups.Load() != 0 {
+		if s.calls.Load() != 0 || s.queued.Load() != 0 || s.bytes.Load() != 0 || s.conns.Load() != 0 || s.lookups.Load() != 0 {
 			t.Errorf("source %s: left %d calls, %d bytes, %d connections, %d look-ups", s.Source, s.calls.Load(), s.bytes.Load(), s.conns.Load(), s.lookups.Load())
 		}
 	}
 	for _, p := range k.w.pools {
-		if p.conns != 0 || p.nWaiting != 0 || p.endpoint.Conns.Load() != 0 || p.endpoint.States[0].Active != 0 {
+		if p.conns != 0 || p.waiting() != 0 || p.endpoint.Conns.Load() != 0 || p.endpoint.States[0].Active != 0 {
 			t.Errorf("pool %s: left %d connections (%d over all workers), %d waiting, %d active", p.endpoint, p.conns,
-				p.endpoint.Conns.Load(), p.nWaiting, p.endpoint.States[0].Active)
+				p.endpoint.Conns.Load(), p.waiting(), p.endpoint.States[0].Active)
 		}
 	}
 }
@@ -234,6 +234,9 @@ func setLimits(t *testing.T, c *Config, text string) {
 			}
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
+		case "quarantine": // strikes
+			c.Quarantine = DefaultQuarantine()
+			c.Quarantine.Strikes = number(t, val)
 		case "source_queued":
 			c.Limits.SourceQueued = number(t, val)
 		case "source_lookups":

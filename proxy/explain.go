@@ -3,9 +3,11 @@ package proxy
 import (
 	"cmp"
 	"context"
+	"hash/maphash"
 	"maps"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
@@ -241,7 +243,7 @@ func (w *worker) stateOf(ep *cluster.Endpoint) endpointState {
 	s := endpointState{State: ep.States[w.id]}
 	s.backOff = max(0, s.DownUntil-w.now)
 	if pl, ok := s.Pool.(*pool); ok {
-		s.waiting = pl.nWaiting
+		s.waiting = pl.waiting()
 		for _, u := range pl.open {
 			if u.hand != nil && u.hand.admitted && !u.expiredGrant() {
 				s.granted += int(u.hand.grant.Calls)
@@ -259,7 +261,13 @@ func (s *sources) find(key string) (src *source, known bool) {
 	if src := s.byKey[key]; src != nil {
 		return src, true
 	}
-	return &source{Identity: Identity{Source: key}, sourceBytes: []byte(key)}, false
+	src = &source{Identity: Identity{Source: key}, sourceBytes: []byte(key), lanes: make([]atomic.Pointer[lane], s.workers)}
+	src.workloadKey = maphash.String(workloadSeed, src.teamName())
+	src.setWeights(s.weigh)
+	if src.team = s.crews[src.Workload]; src.team == nil {
+		src.team = &crew{}
+	}
+	return src, false
 }
 
 func (p *Proxy) sourceState(src *source, known bool) SourceState {

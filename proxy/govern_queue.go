@@ -71,7 +71,7 @@ func (w *worker) enqueue(c *call, m *protocol.Message, i int, b *govern.Bucket, 
 	c.limit, c.queuedAt = int32(i), w.now
 	q.calls.push(c)
 	w.limitQueues.waiting++
-	if q.calls.first == c {
+	if q.calls.head() == c {
 		q.schedule(wait)
 	}
 	return ""
@@ -88,7 +88,7 @@ func (q *limitQueue) schedule(wait int64) {
 	if wait < 0 {
 		wait = int64(limitRecheck)
 	}
-	q.w.wheel.arm(&q.timer, min(q.w.now+wait, q.until(q.calls.first)))
+	q.w.wheel.arm(&q.timer, min(q.w.now+wait, q.until(q.calls.head())))
 }
 
 func (q *limitQueue) expired(int64) { q.serve() }
@@ -100,7 +100,7 @@ func (q *limitQueue) left(c *call) {
 	c.src.queued.Add(-1)
 	w.limitQueues.waiting--
 	c.queued += w.now - c.queuedAt
-	if q.calls.first == nil {
+	if q.calls.head() == nil {
 		w.wheel.disarm(&q.timer)
 		delete(w.limitQueues.byBucket, q.bucket)
 	}
@@ -110,7 +110,7 @@ func (q *limitQueue) left(c *call) {
 func (q *limitQueue) serve() {
 	w := q.w
 	for share := goOnShare; ; share-- {
-		c := q.calls.first
+		c := q.calls.head()
 		switch {
 		case c == nil:
 			return

@@ -71,7 +71,7 @@ func (w *worker) observe(c *call, class govern.Class) {
 	}
 	o := cluster.Outcome{
 		Cluster: c.cluster, Endpoint: e, Method: &c.stats.evidence, Class: class, Workload: c.src.workloadKey, Sent: c.sentAt, Now: w.now,
-		MethodName: c.to.Method, WorkloadName: c.src.team(),
+		MethodName: c.to.Method, WorkloadName: c.src.teamName(),
 	}
 	w.stats.ejections[w.evidence.Observe(&o)]++
 	if c.policy != nil && c.policy.Breaker != nil {

@@ -30,6 +30,11 @@ func (w *worker) rehearse(q *Query, src *source) Verdict {
 	v.loadTheDice(w)
 	v.undisturbed(w, c.cluster)
 	v.undisturbed(w, w.table.Remotes)
+	if src.quarantined(w.now) {
+		c.wouldFail(quarantineFault(src))
+		v.Code = v.code.String()
+		return v.Verdict
+	}
 	f := w.bound(src, src.calls.Load()+1, w.p.inFlight.Load()+1)
 	if f.Code == protocol.CodeOK && c.cluster == nil {
 		f = protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
@@ -85,11 +90,11 @@ func (r *rehearsal) loadTheDice(w *worker) {
 func (p *pool) wouldTake(c *call) protocol.Code {
 	how := "on a connection that is free"
 	if !p.hasRoom() {
-		if code := p.refuses(); code != protocol.CodeOK {
+		if code := p.refuses(c); code != protocol.CodeOK {
 			return code
 		}
 		if how = "on a connection that would be opened"; p.conns > 0 && int(p.endpoint.Conns.Load()) >= p.cluster.MaxConns {
-			how = fmt.Sprintf("when a connection is free: %d calls wait before it", p.nWaiting)
+			how = fmt.Sprintf("when a connection is free: %d calls wait before it", p.waiting())
 		}
 	}
 	v := c.dry
@@ -102,6 +107,18 @@ func (p *pool) wouldTake(c *call) protocol.Code {
 	v.Outcome, v.code = OutcomeSent, protocol.CodeOK
 	v.Why = "sent to " + v.Endpoint + ", " + how
 	return protocol.CodeOK
+}
+
+// refuses tells why a call may not wait here, as submit would. CodeOK: it may.
+func (p *pool) refuses(c *call) protocol.Code {
+	if p.backsOff() {
+		return protocol.CodeConnect
+	}
+	over, code := p.place(c)
+	if over != nil { // it is not pushed out, and who would have pushed is not remembered
+		p.queue.Refuse(p.flowOf(c.src))
+	}
+	return code
 }
 
 // hasRoom reports whether take would find a connection.

@@ -39,6 +39,9 @@ func newGuess(t *testing.T, seed uint64) *guess {
 	}
 	g.rig = newRig(t, func(c *Config) {
 		c.Limits.SourceCalls, c.Limits.TotalCalls = 6, 14
+		if g.rnd.IntN(4) == 0 { // fewer than there are sources
+			c.Limits.TotalCalls = 3
+		}
 		c.Timeouts.MaxCall = time.Minute
 		if g.rnd.IntN(2) == 0 {
 			c.HandOff = &remote.Client{Host: "here", Instance: "i"}
@@ -50,7 +53,7 @@ func newGuess(t *testing.T, seed uint64) *guess {
 	if g.rnd.IntN(3) > 0 {
 		g.p.SetRules(g.rules())
 	}
-	for i := range 3 {
+	for i := range 5 {
 		g.callers = append(g.callers, g.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: fmt.Sprint("pod-", i)}))
 	}
 	return g
@@ -144,7 +147,7 @@ func (g *guess) byHand() {
 // nothing: it says the same twice.
 func TestRehearsalAgrees(t *testing.T) {
 	seen, codes := map[Outcome]int{}, map[string]int{}
-	for seed := range uint64(150) {
+	for seed := range uint64(200) {
 		g := newGuess(t, seed)
 		for range 60 {
 			for range g.rnd.IntN(3) {
@@ -163,7 +166,7 @@ func TestRehearsalAgrees(t *testing.T) {
 		}
 	}
 	for _, o := range []Outcome{OutcomeSent, OutcomeHanded, OutcomeRefused, OutcomeLookup, OutcomeQueued} {
-		if seen[o] < 30 {
+		if seen[o] < 15 {
 			t.Errorf("%d calls came out as %s: the test has not tried it", seen[o], o)
 		}
 	}

@@ -17,7 +17,7 @@ type workerStats struct {
 	budgets map[string]*budgets // by service
 	accepted, connected, dials, connectErrors,
 	writes, stray, late, requeued, requeuesRefused, retriesRefused, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
-	uploads, relays, pauses, lookups, lookupTimeouts uint64
+	uploads, relays, pauses, lookups, lookupTimeouts, deferred, displaced uint64
 	retried        [govern.NumClasses]uint64 // by what came of the attempt before
 	handedOver     [protocol.NumCodes]uint64
 	refused        [protocol.NumCodes]uint64
@@ -27,6 +27,7 @@ type workerStats struct {
 	closedDown     map[closeReason]uint64
 	closedUp       map[closeReason]uint64
 	started        uint64
+	delays         Histogram                  // µs from the read that brought a call to its being taken, of one in 16
 	rounds         Histogram                  // µs from a batch's first event to the end of its flush
 	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
 	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
@@ -209,6 +210,7 @@ type RoundStats struct {
 	Worker  int
 	Rounds  Histogram     // µs
 	Longest time.Duration // since the last call of Stats
+	Delays  Histogram     // µs from the read that brought a call to its being taken, one call in 16
 }
 
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
@@ -228,6 +230,7 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s.Counters["accept_errors"] = a.errors.Load()
 	s.Counters["enrol_errors"] = a.enrolErrors.Load()
 	s.Counters["tls_errors"] = a.tlsErrors.Load()
+	s.Counters["quarantine_refused_connections"], s.Counters["quarantines"] = a.quarantined.Load(), p.quarantines.Load()
 	s.Counters["access_log_dropped"] = p.access.dropped.Load()
 	return s, err
 }
@@ -270,7 +273,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 			}
 		}
 		t.EndpointConns += int64(ups)
-		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest)})
+		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest), Delays: c.delays})
 		for k, m := range methods {
 			t.addMethod(k.service, k.method, &m)
 		}
@@ -286,6 +289,7 @@ func (s *workerStats) counters() map[string]uint64 {
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
 		"breakers_opened": s.breakersOpened,
+		"turns_waited":    s.deferred, "displaced": s.displaced,
 	}
 }
 
@@ -398,7 +402,7 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 			states[i].DownUntil -= w.now
 			states[i].Failures = 0
 			if pl, ok := states[i].Pool.(*pool); ok {
-				states[i].Failures = int32(pl.nWaiting)
+				states[i].Failures = int32(pl.waiting())
 			}
 		}
 		parts <- states

@@ -266,6 +266,7 @@ func (u *upstream) relayed(b []byte) (used int) {
 	over := r.left+r.tail == 0
 	if c := r.c; c != nil {
 		c.d.pass(b[:n])
+		u.w.replied(c, n)
 		if over {
 			u.relayOver(c)
 		}

@@ -99,11 +99,11 @@ func (u *upstream) fruitless() bool {
 // lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
 // stream offset first. raced: the peer closed a connection that had been idle at about the time of the write.
 func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, raced bool) {
+	class := govern.ClassLost
+	if raced {
+		class = govern.ClassRaced
+	}
 	if c.begin < first && !c.hello && c.d != nil {
-		class := govern.ClassLost
-		if raced {
-			class = govern.ClassRaced
-		}
 		w.observe(c, class)
 	}
 	switch {
@@ -114,12 +114,9 @@ func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, r
 	case c.begin >= first && c.end-first <= uint64(len(out)):
 		w.requeue(c, codec, out[c.begin-first:c.end-first])
 	default:
-		class := govern.ClassLost
 		if raced {
-			class = govern.ClassRaced
 			w.stats.lostRaced++
 		}
-		w.observe(c, class)
 		if w.again(c, class) {
 			return
 		}
@@ -220,6 +217,9 @@ func (u *upstream) finished(c *call) {
 		c.unext.uprev = c.uprev
 	}
 	c.unext, c.uprev, c.up = nil, nil, nil
+	if c.flow != nil {
+		u.pool.settle(c)
+	}
 	if c.overdue {
 		c.overdue = false
 		u.overdue--

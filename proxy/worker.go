@@ -49,6 +49,7 @@ type worker struct {
 	pools    []*pool
 	retiring retiring
 	lookups  lookups
+	shares   shares
 	wheel    *wheel
 	evidence cluster.Evidence
 	turns    map[*govern.Split]uint64 // of splits: where the next call goes
@@ -61,7 +62,8 @@ type worker struct {
 	dirty        []*session // have bytes to write
 	doomed       []*session // are to be closed after this batch
 	ready        []*downstream
-	flushPending bool // a control byte is under way that will bring us to flush
+	displaced    callQueue // had to give way in a full queue and go on with this batch
+	flushPending bool      // a control byte is under way that will bring us to flush
 
 	control   int    // -1 after stop, guarded by inbox; our end of the control socketpair
 	signal    func() // brings the loop round: one byte to control
@@ -87,6 +89,7 @@ func newWorker(p *Proxy, id int) *worker {
 	w.rnd = rand.New(w.dice)
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
+	w.shares.init()
 	w.stats.init(p)
 	w.failures.init(p, p.cfg.Workers)
 	return w

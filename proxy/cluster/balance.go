@@ -53,6 +53,7 @@ type query struct {
 	panic   bool  // what is known of failures is not looked at
 	lenient bool  // neither is how new an endpoint is
 	dry     bool  // the choice is only rehearsed: no probe is let through
+	weighs  bool  // the balancer compares weights: one that is new has less of it, and is not passed over
 }
 
 // Pick chooses an endpoint for a call of this worker: a tier by nearness and health, then the balancer. An endpoint is
@@ -107,7 +108,7 @@ func (c *Cluster) pickLenient(q *query) *Endpoint {
 
 func (c *Cluster) pickTier(t *tier, q *query) *Endpoint {
 	if len(t.all) == 1 {
-		if t.all[0].look(q) != no {
+		if t.all[0].plain(q) || t.all[0].look(q) != no {
 			return t.all[0]
 		}
 		return nil
@@ -147,19 +148,25 @@ func (c *Cluster) leastActive(all []*Endpoint, q *query) *Endpoint {
 		at = q.rnd.IntN(n)
 	}
 	var best *Endpoint
+	bestWeight, bestActive := 0, 0
+	q.weighs = true
 	for i := range n {
 		e := all[at]
 		if at++; at == n {
 			at = 0
 		}
-		switch e.look(q) {
-		case no:
-			continue
-		case take:
-			return e
+		weight := e.Weight << 8
+		if !e.plain(q) {
+			switch e.look(q) {
+			case no:
+				continue
+			case take:
+				return e
+			}
+			weight = e.weightInTurn(q, i == 0)
 		}
-		if best == nil || (e.States[worker].Active+1)*best.Weight < (best.States[worker].Active+1)*e.Weight {
-			best = e
+		if active := e.States[worker].Active + 1; active*bestWeight < bestActive*weight || best == nil {
+			best, bestWeight, bestActive = e, weight, active
 		}
 		if i >= scanLimit {
 			break
@@ -175,7 +182,7 @@ func (c *Cluster) roundRobin(t *tier, q *query) *Endpoint {
 		for range min(len(t.all), scanLimit) {
 			e := t.turn(c.cursor[q.worker])
 			c.cursor[q.worker]++
-			if e.look(q) != no {
+			if e.plain(q) || e.look(q) != no {
 				return e
 			}
 		}
@@ -184,11 +191,13 @@ func (c *Cluster) roundRobin(t *tier, q *query) *Endpoint {
 	var best *Endpoint
 	total := 0
 	for _, e := range t.all {
-		switch e.look(q) {
-		case no:
-			continue
-		case take:
-			return e
+		if !e.plain(q) {
+			switch e.look(q) {
+			case no:
+				continue
+			case take:
+				return e
+			}
 		}
 		s := &e.States[q.worker]
 		s.current += int32(e.Weight)

@@ -127,15 +127,13 @@ const (
 	take         // it has to be: it is half open, and this call is its probe
 )
 
-// look reports whether an endpoint may be chosen. What is usual is inlined where it is called. Loop only.
-func (e *Endpoint) look(q *query) verdict {
-	if len(q.tried) == 0 && e.special.Load() == 0 && e.States[q.worker].DownUntil <= q.now {
-		return yes
-	}
-	return e.lookTwice(q)
+// plain reports whether an endpoint may be chosen without a further look, which is usual. It is inlined. Loop only.
+func (e *Endpoint) plain(q *query) bool {
+	return len(q.tried) == 0 && e.special.Load() == 0 && e.States[q.worker].DownUntil <= q.now
 }
 
-func (e *Endpoint) lookTwice(q *query) verdict {
+// look reports whether an endpoint may be chosen. Loop only.
+func (e *Endpoint) look(q *query) verdict {
 	if e.States[q.worker].DownUntil > q.now || isTried(e, q.tried) {
 		return no
 	}
@@ -157,7 +155,7 @@ func (e *Endpoint) lookTwice(q *query) verdict {
 			return take
 		}
 	}
-	if q.lenient || q.panic {
+	if q.lenient || q.panic || q.weighs {
 		return yes
 	}
 	if w := e.warmth(q.now, q.warmFor); w < 1 && q.rnd.Float64() >= w {
@@ -185,6 +183,20 @@ func (e *Endpoint) weightNow(q *query) int {
 		return e.Weight << 8
 	}
 	return max(int(float64(e.Weight<<8)*e.warmth(q.now, q.warmFor)), 1)
+}
+
+// weightInTurn is weightNow of an endpoint that may be chosen, for a balancer that compares calls in flight. Without load
+// they are equal, and one that is new would wait until it is not: in its turn it has its full weight, as often as it has
+// warmth.
+func (e *Endpoint) weightInTurn(q *query, turn bool) int {
+	if q.lenient || q.panic || e.special.Load()&isWarm == 0 {
+		return e.Weight << 8
+	}
+	w := e.warmth(q.now, q.warmFor)
+	if turn && w < 1 && q.rnd.Float64() < w {
+		w = 1
+	}
+	return max(int(float64(e.Weight<<8)*w), 1)
 }
 
 // shut reports whether somebody has closed the endpoint by hand: that holds whatever the others do.

@@ -72,10 +72,15 @@ func (t *tier) turn(n uint32) *Endpoint {
 // random draws one of the usable endpoints by weight, but for one; nil when there is none.
 func (t *tier) random(q *query, but *Endpoint) (*Endpoint, verdict) {
 	for range maxDraws {
-		if e := t.at(q.rnd.IntN(t.places())); e != but {
-			if v := e.look(q); v != no {
-				return e, v
-			}
+		e := t.at(q.rnd.IntN(t.places()))
+		if e == but {
+			continue
+		}
+		if e.plain(q) {
+			return e, yes
+		}
+		if v := e.look(q); v != no {
+			return e, v
 		}
 	}
 	return t.counted(q, q.rnd.Uint64(), but), yes

@@ -8,24 +8,6 @@ import (
 	"time"
 )
 
-type header map[string]string
-
-func (h header) Find(key string) ([]byte, bool) {
-	v, ok := h[key]
-	return []byte(v), ok
-}
-
-func patterns(t testing.TB, texts ...string) (ps Patterns) {
-	for _, s := range texts {
-		p, err := ParsePattern(s)
-		if err != nil {
-			t.Fatal(err)
-		}
-		ps = append(ps, p)
-	}
-	return ps
-}
-
 // TestExplain: the first key by which a rule does not match is told with what it wanted; of two rules that speak of an action
 // the first counts.
 func TestExplain(t *testing.T) {

@@ -108,8 +108,8 @@ func (c *Condition) unmetByCall(call *Call) string {
 
 // narrowed is what is left to look at of a match once service, method and source are known.
 type narrowed struct {
-	Condition             // met, but for what only the call tells
-	not       []Condition // of which that only is left to look at
+	*Condition              // met, but for what only the call tells
+	not        []*Condition // of which that only is left to look at
 }
 
 // narrow looks at all that service, method and source tell. never: the rule does not speak of such calls, why says which key
@@ -118,7 +118,7 @@ func (m *Match) narrow(service, method string, src *Source) (left narrowed, verd
 	if why = m.unmet(service, method, src); why != "" {
 		return left, never, why
 	}
-	left.Condition = m.Condition
+	left.Condition = &m.Condition
 	for i := range m.Not {
 		n := &m.Not[i]
 		switch {
@@ -126,7 +126,7 @@ func (m *Match) narrow(service, method string, src *Source) (left narrowed, verd
 		case !n.dynamic():
 			return left, never, "not"
 		default:
-			left.not = append(left.not, *n)
+			left.not = append(left.not, n)
 		}
 	}
 	if m.dynamic() || len(left.not) > 0 {

@@ -29,6 +29,8 @@ type step struct {
 
 // node is how far calls have come through the steps that depend on them.
 type node struct {
+	next     int              // the step to ask, or len(steps)
+	decided  [NumActions]bool // before it
 	yes, no  *node
 	decision *Decision // at the end
 }
@@ -54,9 +56,7 @@ func (r *Rules) Resolve(service, method string, src *Source, counts func(rule st
 		case never:
 			return
 		case always:
-			for a := range decided {
-				decided[a] = decided[a] || rule.Speaks(Action(a))
-			}
+			rule.decides(&decided)
 		case depends:
 			dynamic = true
 		}
@@ -92,38 +92,59 @@ func (r *Resolved) For(call *Call) *Decision {
 	}
 	var m matched
 	if r.root == nil {
-		r.root = &node{}
+		r.root = r.node(0, [NumActions]bool{})
 	}
 	at := r.root
-	for i := range r.steps {
-		s := &r.steps[i]
-		if !s.depends {
-			continue
+	for at.next < len(r.steps) {
+		s := &r.steps[at.next]
+		way := &at.no
+		if s.left.unmetBy(call) == "" {
+			m[at.next/64] |= 1 << (at.next % 64)
+			way = &at.yes
 		}
-		next := (**node)(nil)
-		yes := i < len(m)*64 && s.left.unmetBy(call) == ""
-		if yes {
-			m[i/64] |= 1 << (i % 64)
-		}
-		if at == nil {
-			continue
-		}
-		if next = &at.no; yes {
-			next = &at.yes
-		}
-		if *next == nil && r.nodes < maxNodes {
-			*next = &node{}
-			r.nodes++
-		}
-		at = *next
-	}
-	if at == nil {
-		return r.decide(&m)
+		at = r.follow(at, way)
 	}
 	if at.decision == nil {
 		at.decision = r.decide(&m)
 	}
 	return at.decision
+}
+
+// follow goes on by one of a node's ways, and remembers where it leads while there is room.
+func (r *Resolved) follow(at *node, way **node) *node {
+	if *way != nil {
+		return *way
+	}
+	decided := at.decided
+	if way == &at.yes {
+		r.steps[at.next].rule.decides(&decided)
+	}
+	n := r.node(at.next+1, decided)
+	if r.nodes < maxNodes {
+		*way = n
+		r.nodes++
+	}
+	return n
+}
+
+// node is where a call is that has come to a step. Steps that say nothing any more which is not decided are passed over.
+func (r *Resolved) node(step int, decided [NumActions]bool) *node {
+	for ; step < len(r.steps); step++ {
+		s := &r.steps[step]
+		if !s.depends {
+			s.rule.decides(&decided)
+		} else if s.rule.adds(&decided) {
+			break
+		}
+	}
+	return &node{next: step, decided: decided}
+}
+
+// decides notes what the rule speaks of as decided.
+func (r *Rule) decides(decided *[NumActions]bool) {
+	for a := range decided {
+		decided[a] = decided[a] || r.Speaks(Action(a))
+	}
 }
 
 // decide puts together what the steps say that match.
