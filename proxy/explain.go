@@ -85,15 +85,15 @@ type Setting struct {
 
 // SourceState is what is known of the source of a call.
 type SourceState struct {
-	Identity  `json:"-"`
-	Key       string `json:"key"`
-	Workload  string `json:"workload,omitempty"`
-	Known     bool   `json:"known"` // it has a connection, or is remembered
-	Conns     int64  `json:"connections"`
-	InFlight  int64  `json:"calls_in_flight"`
-	MostCalls int    `json:"calls_bound"`
-	Bytes     int64  `json:"bytes_buffered"`
-	MostBytes int64  `json:"bytes_bound"`
+	SourceStats
+	Known      bool              `json:"known"` // it has a connection, or is remembered
+	Namespace  string            `json:"namespace,omitempty"`
+	Unit       string            `json:"unit,omitempty"`
+	Labels     map[string]string `json:"labels,omitempty"`
+	MostCalls  int               `json:"calls_bound"` // in flight, while others leave room
+	Share      int64             `json:"calls_share"` // in flight, when all is wanted
+	MostBytes  int64             `json:"bytes_bound"`
+	MostQueued int               `json:"queued_bound"`
 }
 
 // Tier is endpoints that are equally near.
@@ -271,9 +271,10 @@ func (s *sources) find(key string) (src *source, known bool) {
 }
 
 func (p *Proxy) sourceState(src *source, known bool) SourceState {
+	lim := &p.cfg.Limits
 	return SourceState{
-		Identity: src.Identity, Key: src.Source, Workload: src.Identity.Workload, Known: known, Conns: src.conns.Load(),
-		InFlight: src.calls.Load(), MostCalls: p.cfg.Limits.SourceCalls, Bytes: src.bytes.Load(), MostBytes: p.cfg.Limits.SourceBytes,
+		SourceStats: src.stats(p.clock()), Known: known, Namespace: src.Namespace, Unit: src.Unit, Labels: src.Labels,
+		MostCalls: lim.SourceCalls, Share: min(p.fairShare(src), int64(lim.SourceCalls)), MostBytes: lim.SourceBytes, MostQueued: lim.SourceQueued,
 	}
 }
 

@@ -219,3 +219,33 @@ func (g *guess) try(seed uint64) {
 	g.codes[code]++
 	g.now += int64(time.Microsecond)
 }
+
+// TestRehearsalQuarantine: a source that is kept out is told so, and what it has is told with it.
+func TestRehearsalQuarantine(t *testing.T) {
+	r := newRig(t, func(c *Config) { c.Quarantine = Quarantine{Strikes: 1, Window: time.Second, First: time.Second, Most: time.Second} }, &registry.Snapshot{
+		Services: map[string]*registry.Service{"Echo": {Name: "Echo", Endpoints: []registry.Endpoint{{Addr: "e1:1"}}}},
+	})
+	d := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: "pod-a", Workload: "shop"}).ctx.(*downstream)
+	rehearsed := func() (v Verdict) {
+		r.w.do(func() { v = r.w.rehearse(&Query{Service: "Echo", Method: "say", Source: "pod-a"}, d.src) })
+		r.settle()
+		return v
+	}
+	if v := rehearsed(); v.Outcome != OutcomeSent || v.Endpoint != "e1:1" {
+		t.Errorf("%+v", v)
+	}
+	r.p.strike(d.src, r.now, reasonMalformed)
+	if v := rehearsed(); v.Outcome != OutcomeRefused || v.Code != "quarantined" {
+		t.Errorf("%+v", v)
+	}
+	if s := r.p.sourceState(d.src, true); s.Quarantined != time.Second || s.Workload != "shop" || s.Share != 1024 {
+		t.Errorf("%+v", s)
+	}
+	r.pass(time.Second)
+	if v := rehearsed(); v.Outcome != OutcomeSent {
+		t.Errorf("%+v", v)
+	}
+	if len(r.dials) != 0 || r.w.calls.used != 0 || r.p.inFlight.Load() != 0 {
+		t.Error("a rehearsal has done something")
+	}
+}

@@ -268,13 +268,18 @@ func source(b *strings.Builder, x *proxy.Explanation) {
 	s := &x.Source
 	b.WriteByte('\n')
 	switch {
-	case s.Key == "":
+	case s.Source == "":
 		b.WriteString("no source was named: what depends on it is not told; name one with --source (bellhop status lists them)\n")
+		return
 	case !s.Known:
-		fmt.Fprintf(b, "source %s has no connection here: its workload, namespace and labels are not known, and rules that ask for them do not match\n", clean(s.Key))
-	default:
-		fmt.Fprintf(b, "source %s: %d connections, %d of %d calls in flight, %s of %s buffered\n", clean(s.Key), s.Conns, s.InFlight, s.MostCalls,
-			Bytes(s.Bytes), Bytes(s.MostBytes))
+		fmt.Fprintf(b, "source %s has no connection here: its workload, namespace and labels are not known, and rules that ask for them do not match\n", clean(s.Source))
+		return
+	}
+	fmt.Fprintf(b, "source %s: %d connections, %d of %d calls in flight (%d when all is wanted), %d of %d queued, %s of %s buffered\n", clean(s.Source), s.Conns,
+		s.InFlight, s.MostCalls, s.Share, s.Queued, s.MostQueued, Bytes(s.Bytes), Bytes(s.MostBytes))
+	fmt.Fprintf(b, "  weight %d in its workload, which has %d; queue delay p99 %s\n", s.Weight, s.WorkloadWeight, micros(uint64(s.Delay.P99.Microseconds())))
+	if s.Quarantined > 0 {
+		fmt.Fprintf(b, "  QUARANTINED for %s more, the %d. time\n", s.Quarantined.Round(100*time.Millisecond), s.Quarantines)
 	}
 }
 

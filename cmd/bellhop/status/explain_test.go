@@ -42,7 +42,13 @@ func explained() *proxy.Explanation {
 			{Name: "balancer", Value: "p2c", From: "rules"},
 			{Name: "ordered", Value: "no", From: proxy.FromDefault},
 		},
-		Source: proxy.SourceState{Key: "2f0c5c1e", Workload: "shop/cart", Known: true, Conns: 8, InFlight: 12, MostCalls: 1024, Bytes: 2048, MostBytes: 64 << 20},
+		Source: proxy.SourceState{
+			SourceStats: proxy.SourceStats{
+				Source: "2f0c5c1e", Workload: "shop/cart", Conns: 8, InFlight: 12, Bytes: 2048, Queued: 7, Weight: 1, WorkloadWeight: 2,
+				Quarantined: 1500 * time.Millisecond, Quarantines: 2,
+			},
+			Known: true, MostCalls: 1024, Share: 800, MostBytes: 64 << 20, MostQueued: 1024,
+		},
 		Tiers: []proxy.Tier{
 			{Near: "host", Healthy: 1, Share: 0.7, Endpoints: []proxy.Candidate{
 				{Endpoint: "10.0.0.1:9090", Weight: 100, Conns: 4, MostConns: 1024, InFlight: 3, LatencyUS: 447, AgoMS: 220, Version: "1.2", Health: usual},
