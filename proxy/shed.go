@@ -138,7 +138,7 @@ func (w *worker) full(c *call) bool {
 		}
 		w.goHome(c)
 	default:
-		if n <= limit {
+		if n <= limit || pressure.Level(g.level.Load()) < pressure.Refuse { // shrinking what the others get comes first
 			return false
 		}
 		w.stats.measures[measureBackup]++
@@ -216,7 +216,7 @@ func (g *guard) grant(d *downstream) remote.Grant {
 	if ratio == 0 {
 		return out
 	}
-	calls := int32(min(int64(d.inFlight)*int64(ratio)/ratioOne, int64(out.Calls)))
+	calls := int32(min(int64(max(d.peak, d.inFlight))*int64(ratio)/ratioOne, int64(out.Calls)))
 	calls = max(calls, min(leastGrant, out.Calls))
 	if out.Bytes > 0 {
 		out.Bytes = max(1, out.Bytes*int64(calls)/int64(out.Calls))
