@@ -42,11 +42,13 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		return false
 	}
 	if g.until.Load() > w.now {
+		c.kept, c.keptCodec, c.returns = append(c.kept[:0], m.Frame...), c.d.codec, true
 		if w.spillOver(c, m, protocol.CodeDraining) {
 			w.stats.measures[measureDrained]++
 			return true
 		}
-		return false // the grant is used up: served here
+		c.returns = false // the grant is used up: served here
+		return false
 	}
 	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills() {
 		return false
@@ -97,6 +99,25 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 	}
 	c.handed, c.spilled, c.ntried, c.cluster = false, false, 0, home
 	c.tried = [maxTries]*cluster.Endpoint{}
+	return false
+}
+
+// comeBack serves a call here after all: the remote proxy that the host is drained to did not run it.
+func (w *worker) comeBack(c *call) {
+	w.stats.measures[measureServed]++
+	c.handed, c.spilled, c.returns, c.ntried, c.hops = false, false, false, 0, remote.MaxHops // it goes nowhere else
+	c.tried = [maxTries]*cluster.Endpoint{}
+	w.resubmit(c, c.keptCodec, c.kept)
+}
+
+// atOnce tells for what reasons calls are handed over only where they can leave at once. A call that waited for a remote proxy
+// would still count here, so that a remote tier that is slower than this proxy would fill it with calls that wait.
+func atOnce(code protocol.Code) bool {
+	switch code {
+	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeLimit, protocol.CodeOverload,
+		protocol.CodeSourceQueue, protocol.CodeDraining:
+		return true
+	}
 	return false
 }
 
