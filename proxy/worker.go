@@ -55,6 +55,7 @@ type worker struct {
 	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
 	failures failures
+	sense    sense
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
