@@ -100,6 +100,32 @@ func BenchmarkRuledCall(b *testing.B) {
 	}
 }
 
+// BenchmarkShared is a round of ten sources with eight calls each, against one source with the eighty: what sharing costs.
+func BenchmarkShared(b *testing.B) {
+	for _, sources := range []int{1, 10} {
+		b.Run(fmt.Sprintf("sources=%d", sources), func(b *testing.B) {
+			k := newCrowd(b, nil)
+			for i := range 80 {
+				k.join(Identity{Source: fmt.Sprint(i % sources), Workload: fmt.Sprint(i % sources)}, 1, 100)
+			}
+			k.now += 2 * sharedFor
+			request := frame("Echo:say", 1, 1, 1, string(make([]byte, 100)))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, m := range k.callers {
+					m.conn.arrive(request)
+				}
+				k.settle()
+				k.answer()
+				for _, m := range k.callers {
+					m.conn.out = m.conn.out[:0]
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(80*b.N), "ns/call")
+		})
+	}
+}
+
 func BenchmarkCall(b *testing.B) {
 	for _, mode := range []string{"exclusive", "multiplexed"} {
 		b.Run(mode, func(b *testing.B) {

@@ -42,52 +42,46 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 	}
 	if g.until.Load() > w.now {
 		if w.spillOver(c, m, protocol.CodeDraining) {
-			c.measured(measureDrained)
+			w.measured(c, measureDrained)
 			return true
 		}
 		return false // the grant is used up: served here
 	}
-	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.spills() {
+	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills(c.dry == nil) {
 		return false
 	}
 	switch {
 	case w.spillOver(c, m, protocol.CodeOverload):
-		c.measured(measureHandedOver)
+		w.measured(c, measureHandedOver)
 		return true
 	case w.p.cfg.HandOff == nil && pressure.Level(g.level.Load()) < pressure.Refuse:
 		return false
 	case pressure.Level(g.level.Load()) < pressure.Refuse:
-		c.measured(measureServed)
+		w.measured(c, measureServed)
 		return false
 	}
-	c.measured(measureRefused)
+	w.measured(c, measureRefused)
 	w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"})
 	return true
 }
 
 // spills reports whether the next call of a source belongs to its excess: evenly spread, not drawn.
-func (s *source) spills() bool {
-	n := s.excess.Load()
+func (s *source) spills(counts bool) bool {
+	n := uint64(s.excess.Load())
 	if n == 0 {
 		return false
 	}
-	at := s.spill.Add(uint64(n))
-	return at/spillOne != (at-uint64(n))/spillOne
-}
-
-// spills is that of its source, which a rehearsed call leaves as it is.
-func (c *call) spills() bool {
-	if c.dry == nil {
-		return c.src.spills()
+	at := s.spill.Load() + n
+	if counts {
+		at = s.spill.Add(n)
 	}
-	n, at := uint64(c.src.excess.Load()), c.src.spill.Load()
-	return n > 0 && (at+n)/spillOne != at/spillOne
+	return at/spillOne != (at-n)/spillOne
 }
 
-// measured counts what was done with a call, unless that is only rehearsed.
-func (c *call) measured(m measure) {
+// measured counts what was done, unless the call is only rehearsed.
+func (w *worker) measured(c *call, m measure) {
 	if c.dry == nil {
-		c.w.stats.measures[m]++
+		w.stats.measures[m]++
 	}
 }
 
@@ -123,15 +117,15 @@ const firstWaiting = 64
 
 // leaves sends a call now, or has it wait for the first connection to be opened.
 func (p *pool) leaves(c *call, m *protocol.Message) bool {
+	first := len(p.open) == 0 && p.waiting() < firstWaiting
 	if c.dry != nil {
-		if p.hasRoom() {
-			return p.submit(c, m) == protocol.CodeOK
-		}
-	} else if u := p.takeFor(c); u != nil {
+		return (first || p.hasRoom()) && p.wouldTake(c) == protocol.CodeOK
+	}
+	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return true
 	}
-	return len(p.open) == 0 && p.waiting() < firstWaiting && p.submit(c, m) == protocol.CodeOK
+	return first && p.submit(c, m) == protocol.CodeOK
 }
 
 // full is a remote proxy's admission: what it can carry is kept for callers whose local proxy is gone first, then for those
@@ -152,7 +146,7 @@ func (w *worker) full(c *call) bool {
 		if n <= limit*(1-reserve) {
 			return false
 		}
-		c.measured(measureOverflow)
+		w.measured(c, measureOverflow)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy is full: what it has left is for callers whose local proxy is gone"})
 	case d.host != nil:
 		if n <= limit*(1-reserve/2) {
@@ -163,7 +157,7 @@ func (w *worker) full(c *call) bool {
 		if n <= limit {
 			return false
 		}
-		c.measured(measureBackup)
+		w.measured(c, measureBackup)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy has more calls than it can carry"})
 	}
 	return true
@@ -171,7 +165,7 @@ func (w *worker) full(c *call) bool {
 
 // goHome sends a caller that was asked to move back to its local proxy.
 func (w *worker) goHome(c *call) {
-	c.measured(measureGoHome)
+	w.measured(c, measureGoHome)
 	w.fail(c, protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"})
 }
 

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,10 +162,11 @@ type SourceStats struct {
 // Sources returns all sources that have a connection, and others that are remembered. Safe for concurrent use.
 func (p *Proxy) Sources() []SourceStats {
 	p.sources.mu.Lock()
-	defer p.sources.mu.Unlock()
+	all := slices.Collect(maps.Values(p.sources.byKey))
+	p.sources.mu.Unlock()
 	now := p.clock()
-	out := make([]SourceStats, 0, len(p.sources.byKey))
-	for _, s := range p.sources.byKey {
+	out := make([]SourceStats, 0, len(all))
+	for _, s := range all {
 		out = append(out, s.stats(now))
 	}
 	return out
@@ -183,7 +186,9 @@ func (s *source) delay() DelayStats {
 	var all []*delays
 	for i := range s.lanes {
 		if l := s.lanes[i].Load(); l != nil {
-			all = append(all, &l.delays)
+			if d := l.delays.Load(); d != nil {
+				all = append(all, d)
+			}
 		}
 	}
 	return sumDelays(all)

@@ -54,8 +54,8 @@ type worker struct {
 	evidence cluster.Evidence
 	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
-	failures failures
 	sense    sense
+	failures failures
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}

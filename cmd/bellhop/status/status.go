@@ -36,7 +36,7 @@ func Write(w io.Writer, s *admin.Status, o Options) error {
 	if len(s.Remotes) > 0 {
 		table(&b, "REMOTE PROXY\tZONE\tCONNS\tIN FLIGHT\tLATENCY", remotes(s))
 	}
-	table(&b, "SOURCE\tWORKLOAD\tCONNS\tIN FLIGHT\tBUFFERED\tCALLS/S\tCALLS\tFAILED", sources(s, o.MaxSources))
+	table(&b, "SOURCE\tWORKLOAD\tCONNS\tIN FLIGHT\tQUEUED\tDELAY P99\tBUFFERED\tCALLS/S\tCALLS\tFAILED", sources(s, o.MaxSources))
 	t := &s.Total
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "%s calls/s, %s failed/s, p50 %s, p99 %s; %d in flight, %s buffered, %d caller connections; since the start %d calls, %d failed%s\n",
@@ -174,7 +174,11 @@ func sources(s *admin.Status, most int) (rows []string) {
 			rows = append(rows, fmt.Sprintf("and %d more", len(list)-most))
 			break
 		}
-		rows = append(rows, row(v.Source, v.Workload, v.Conns, v.InFlight, Bytes(v.Bytes), rate(v.PerSecond), v.Calls, v.Failed))
+		name := v.Source
+		if v.Quarantined > 0 {
+			name += fmt.Sprintf(" (quarantined for %s)", v.Quarantined.Round(100*time.Millisecond))
+		}
+		rows = append(rows, row(name, v.Workload, v.Conns, v.InFlight, v.Queued, micros(uint64(v.Delay.P99.Microseconds())), Bytes(v.Bytes), rate(v.PerSecond), v.Calls, v.Failed))
 	}
 	return rows
 }
