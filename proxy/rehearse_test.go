@@ -197,8 +197,10 @@ func TestRehearsalAgrees(t *testing.T) {
 			t.Errorf("%d calls came out as %s: the test has not tried it", seen[o], o)
 		}
 	}
-	for _, c := range []protocol.Code{protocol.CodeNoService, protocol.CodeNoEndpoint, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
-		protocol.CodeConnect, protocol.CodeLimit, protocol.CodeDenied, protocol.CodeOverload, protocol.CodeBreaker, protocol.CodeSubset} {
+	for _, c := range []protocol.Code{
+		protocol.CodeNoService, protocol.CodeNoEndpoint, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
+		protocol.CodeConnect, protocol.CodeLimit, protocol.CodeDenied, protocol.CodeOverload, protocol.CodeBreaker, protocol.CodeSubset,
+	} {
 		if codes[c.String()] < 5 {
 			t.Errorf("%d calls were refused as %s: the test has not tried it", codes[c.String()], c)
 		}
