@@ -53,7 +53,7 @@ func TestGuard(t *testing.T) {
 	if s := g.p.Pressure(); s.Number != 0 || len(g.asked) != 0 || s.Lend != 1 || g.p.mayLend() != lendAll {
 		t.Fatalf("half busy: %+v", s)
 	}
-	g.run(time.Second, 0.99, work)
+	g.run(1500*time.Millisecond, 0.99, work)
 	s := g.p.Pressure()
 	if s.Level != "ask_to_move" || g.p.mayLend() != 0 || s.Entered["ask_to_move"] != 1 || s.Next == "" || s.Reason == "" {
 		t.Fatalf("always busy: %+v", s)
@@ -65,7 +65,7 @@ func TestGuard(t *testing.T) {
 	if !src.moved.Load() || g.p.sources.byKey["light"].moved.Load() {
 		t.Error("the heavy source is not marked, or the light one is")
 	}
-	g.run(time.Minute, 0.1, map[string]uint64{"light": 100})
+	g.run(3*time.Minute, 0.1, map[string]uint64{"light": 100})
 	if s = g.p.Pressure(); s.Number != 0 || len(s.Moved) != 0 || src.moved.Load() || src.excess.Load() != 0 || g.p.guard.active.Load() {
 		t.Errorf("afterwards: %+v", s)
 	}
