@@ -34,7 +34,6 @@ type guard struct {
 
 	active   atomic.Bool // workers have something to ask the guard (shed.go)
 	level    atomic.Uint32
-	lend     atomic.Uint32 // of lendAll
 	capacity atomic.Int64  // calls in flight that a remote proxy takes
 	ratio    atomic.Uint32 // what grants are multiplied by, of ratioOne; 0: they are whole
 	overflow atomic.Int64  // calls in flight of hand-off connections
@@ -61,7 +60,6 @@ type guard struct {
 }
 
 const (
-	lendAll   = 256
 	ratioOne  = 1024
 	senseTime = 100 * time.Millisecond // between two looks
 	quietMost = 20                     // looks without anything to do, before the guard sleeps
@@ -73,7 +71,6 @@ func (g *guard) init(p *Proxy) {
 	g.control, g.moves = pressure.NewController(c.Pressure), pressure.NewMoves(c.Moves)
 	g.cap = pressure.NewCapacity(min(leastCapacity*p.cfg.Workers, p.cfg.Limits.TotalCalls), p.cfg.Limits.TotalCalls)
 	g.hosts = map[string]*hostUse{}
-	g.lend.Store(lendAll)
 	g.asleep.Store(true)
 }
 
@@ -146,7 +143,7 @@ func (g *guard) decide(now int64, x pressure.Sample) {
 		g.mean[i] += (x[i] - g.mean[i]) * meanBlend
 	}
 	g.level.Store(uint32(s.Level))
-	g.lend.Store(uint32(s.Lend * lendAll))
+	g.p.SetLend(s.Lend)
 	toRemote := g.drainsToRemote(now)
 	if g.p.cfg.Accept != nil {
 		g.admission(now, s)
@@ -188,7 +185,7 @@ func (g *guard) sources(now int64, s pressure.State, all bool) {
 			src.rate += (float64(work-src.worked)/(float64(took)/1e9) - src.rate) * 0.4
 		}
 		src.worked = work
-		users[i] = pressure.User{Key: src.Source, Workload: src.team(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load()}
+		users[i] = pressure.User{Key: src.Source, Workload: src.teamName(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load()}
 	}
 	if !fresh && !all {
 		return

@@ -147,7 +147,7 @@ func TestHandsOff(t *testing.T) {
 	c := &Client{}
 	for code := protocol.Code(0); int(code) < protocol.NumCodes; code++ {
 		always := slices.Contains([]protocol.Code{
-			protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
+			protocol.CodeOK, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
 			protocol.CodeLimit, protocol.CodeOverload, protocol.CodeSourceQueue, protocol.CodeDraining,
 		}, code)
 		may := slices.Contains([]protocol.Code{

@@ -187,8 +187,8 @@ func (n *node) startProxy(context.Context) error {
 	}
 	n.ids = n.newIdentifier()
 	n.proxy, err = proxy.New(proxy.Config{
-		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
-		Identify: newIdentify(n.ids, n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
+		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config), Quarantine: quarantine(n.Config),
+		Identify: newIdentify(n.ids, n.cluster.describe(), n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
 		Lookup:     n.lookups.hook(),
 		Protection: protect,
 		Access:     proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
@@ -196,6 +196,7 @@ func (n *node) startProxy(context.Context) error {
 	if err != nil {
 		return &ConfigError{err}
 	}
+	n.proxy.SetRules(n.callRules())
 	n.beacon = daemonset.NewBeacon(n.writer, n.proxy.Tick, n.Log)
 	if err := n.proxy.Start(); err != nil {
 		return err
