@@ -135,3 +135,34 @@ func TestTierCapacity(t *testing.T) {
 		t.Errorf("afterwards takes %d calls, grants %d", n, r.p.guard.ratio.Load())
 	}
 }
+
+// TestWaits: what a greedy source waits for its own turn is no pressure; what everybody waits is.
+func TestWaits(t *testing.T) {
+	g := newGuarded(t)
+	wait := func(greedy, others time.Duration) float64 {
+		for range 30 {
+			for i := range 20 {
+				d := greedy
+				if i%2 == 0 {
+					d = others
+				}
+				g.w.stats.delays.add(int64(d / time.Microsecond))
+			}
+			g.run(senseTime, 0.1, nil)
+		}
+		return g.p.Pressure().Measured["queue_delay"]
+	}
+	if s := wait(200*time.Millisecond, 100*time.Microsecond); s > 0.001 {
+		t.Errorf("a greedy source's wait counts as %v s", s)
+	}
+	if s := wait(200*time.Millisecond, 100*time.Millisecond); s < 0.08 || s > 0.13 {
+		t.Errorf("everybody's wait counts as %v s", s)
+	}
+	if s := g.p.Pressure(); s.Level != "refuse" || s.Reason != "queue_delay" {
+		t.Errorf("%+v", s)
+	}
+	g.run(5*time.Second, 0.1, nil) // nobody waits any more
+	if s := g.p.Pressure(); s.Measured["queue_delay"] > 0.001 {
+		t.Errorf("it does not end: %+v", s)
+	}
+}
