@@ -38,6 +38,9 @@ const (
 // call nothing but time, since it is unsent.
 const connectMost = int64(30e9)
 
+// complainEvery is how often one workload says so where there is nothing to compare, in ns.
+const complainEvery = int64(100e6)
+
 // muteFor is how long an endpoint is not judged again after it was left in use for a reason, in ns.
 const muteFor = int64(1e9)
 
@@ -210,6 +213,8 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 		why.SiblingCalls, why.SiblingFailed = 0, 0
 		other := o.Endpoint.complain(o)
 		if other == nil {
+			o.Endpoint.suspects(o.Now)
+			mine.muted = o.Now + complainEvery
 			return ReasonNone
 		}
 		why.Workloads = append(why.Workloads, other.name)
