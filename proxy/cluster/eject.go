@@ -93,41 +93,41 @@ func (v *Evidence) Observe(o *Outcome) Reason {
 		return ReasonNone
 	}
 	group, mine := v.cells2(o)
-	one := tally{calls: 1}
-	switch {
-	case bad:
-		one.failed = 1
-	case o.Class == govern.ClassRaced:
-		one.raced = 1
+	raced := o.Class == govern.ClassRaced
+	one := mark{near: o.Endpoint.near, timed: o.Class == govern.ClassOK || o.Class == govern.ClassDeadline, log: logOf(took)}
+	one.slow = mine.follow(o, group, bad, one)
+	group.run.count(one)
+	group.ever.count(one)
+	mine.run.count(one)
+	if !bad && !raced && !one.slow { // as it usually is
+		return ReasonNone
 	}
-	timed := o.Class == govern.ClassOK || o.Class == govern.ClassDeadline
-	if timed {
-		one.times[o.Endpoint.near] = timing{1, logOf(took)}
+	for _, t := range [...]*tally{&group.run, &group.ever, &mine.run} {
+		if bad {
+			t.failed++
+		} else if raced {
+			t.raced++
+		}
 	}
-	if mine.follow(o, group, bad, timed) {
-		one.slow = 1
-	}
-	group.run.add(&one)
-	group.ever.add(&one)
-	mine.run.add(&one)
 	if o.Now < mine.muted {
 		return ReasonNone
 	}
-	if bad || one.raced > 0 {
+	if bad || raced {
 		if r := v.judgeErrors(o, group, mine); r != ReasonNone {
 			return r
 		}
 	}
-	if !timed {
+	if !one.slow {
 		return ReasonNone
 	}
 	return v.judgeSlow(o, group, mine)
 }
 
 // follow begins, continues or ends the endpoint's streaks with a call that is not counted yet, and reports whether it was slow.
-func (c *cell) follow(o *Outcome, group *cell, bad, timed bool) (slow bool) {
-	near := o.Endpoint.near
+func (c *cell) follow(o *Outcome, group *cell, bad bool, one mark) (slow bool) {
+	near, log := one.near, one.log
 	switch s := &c.bad; {
+	case o.Class == govern.ClassRaced: // says neither
 	case !bad:
 		s.well(o.Now)
 	case s.n == 0:
@@ -136,10 +136,9 @@ func (c *cell) follow(o *Outcome, group *cell, bad, timed bool) (slow bool) {
 		s.n++
 	}
 	slowest := o.Cluster.eject.slow
-	if !timed || slowest == 0 {
+	if !one.timed || slowest == 0 {
 		return false
 	}
-	log := logOf(o.Now - o.Sent)
 	siblings := group.timing(near)
 	siblings.take(c.timing(near))
 	switch s := &c.slow; {
