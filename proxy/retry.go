@@ -69,7 +69,7 @@ func (c *call) retryOf() *govern.Retry {
 // keepFrame has a call that is sent keep its frame where it may be sent again: always where it is small, for its server may
 // shed it; else only where it may run twice. One that has waited has it already: of a large one the stub, which is no call.
 func (c *call) keepFrame(m *protocol.Message) {
-	keeps := c.mayRunTwice() && (c.idempotent || len(m.Frame) <= smallFrame && !c.handed)
+	keeps := c.mayRunTwice() && (c.idempotent || c.returns || len(m.Frame) <= smallFrame && !c.handed)
 	switch {
 	case !keeps:
 		c.kept = c.kept[:0]
@@ -240,11 +240,16 @@ const budgetMost = 1000
 
 func (b *budget) earn(share float64) { b.left = min(b.left+share, budgetMost) }
 
-func (b *budget) take(now int64, perSecond float64) bool {
+// now is how many calls it allows at once.
+func (b *budget) now(now int64, perSecond float64) float64 {
 	if most := max(1, perSecond); b.left < most {
-		b.left = min(most, b.left+perSecond*time.Duration(now-b.at).Seconds())
+		return min(most, b.left+perSecond*time.Duration(now-b.at).Seconds())
 	}
-	b.at = now
+	return b.left
+}
+
+func (b *budget) take(now int64, perSecond float64) bool {
+	b.left, b.at = b.now(now, perSecond), now
 	if b.left < 1 {
 		return false
 	}

@@ -41,38 +41,50 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		return false
 	}
 	if g.until.Load() > w.now {
+		c.kept, c.keptCodec, c.returns = append(c.kept[:0], m.Frame...), c.d.codec, true
 		if w.spillOver(c, m, protocol.CodeDraining) {
-			w.stats.measures[measureDrained]++
+			w.measured(c, measureDrained)
 			return true
 		}
-		return false // the grant is used up: served here
+		c.returns = false // the grant is used up: served here
+		return false
 	}
-	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills() {
+	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills(c.dry == nil) {
 		return false
 	}
 	switch {
 	case w.spillOver(c, m, protocol.CodeOverload):
-		w.stats.measures[measureHandedOver]++
+		w.measured(c, measureHandedOver)
 		return true
 	case w.p.cfg.HandOff == nil && pressure.Level(g.level.Load()) < pressure.Refuse:
 		return false
 	case pressure.Level(g.level.Load()) < pressure.Refuse:
-		w.stats.measures[measureServed]++
+		w.measured(c, measureServed)
 		return false
 	}
-	w.stats.measures[measureRefused]++
+	w.measured(c, measureRefused)
 	w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"})
 	return true
 }
 
 // spills reports whether the next call of a source belongs to its excess: evenly spread, not drawn.
-func (s *source) spills() bool {
-	n := s.excess.Load()
+func (s *source) spills(counts bool) bool {
+	n := uint64(s.excess.Load())
 	if n == 0 {
 		return false
 	}
-	at := s.spill.Add(uint64(n))
-	return at/spillOne != (at-uint64(n))/spillOne
+	at := s.spill.Load() + n
+	if counts {
+		at = s.spill.Add(n)
+	}
+	return at/spillOne != (at-n)/spillOne
+}
+
+// measured counts what was done, unless the call is only rehearsed.
+func (w *worker) measured(c *call, m measure) {
+	if c.dry == nil {
+		w.stats.measures[m]++
+	}
 }
 
 // spillOver hands a call over that could be served here as well: only where it can leave at once, or open the first connection.
@@ -81,6 +93,9 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 		return false
 	}
 	home := c.cluster
+	if c.dry != nil {
+		c.wouldHandOver(code)
+	}
 	c.handed, c.spilled, c.tries, c.cluster = true, true, attempts{}, w.table.Remotes
 	for c.tries.more() {
 		ep := c.pick(w)
@@ -89,11 +104,31 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 		}
 		c.tries.offered(ep)
 		if w.poolOf(c.cluster, ep).leaves(c, m) {
-			w.stats.handedOver[code]++
+			if c.dry == nil {
+				w.stats.handedOver[code]++
+			}
 			return true
 		}
 	}
 	c.handed, c.spilled, c.tries, c.cluster = false, false, attempts{}, home
+	return false
+}
+
+// comeBack serves a call here after all: the remote proxy that the host is drained to did not run it.
+func (w *worker) comeBack(c *call) {
+	w.stats.measures[measureServed]++
+	c.handed, c.spilled, c.returns, c.tries, c.hops = false, false, false, attempts{}, remote.MaxHops // it goes nowhere else
+	w.resubmit(c, c.keptCodec, c.kept)
+}
+
+// atOnce tells for what reasons calls are handed over only where they can leave at once. A call that waited for a remote proxy
+// would still count here, so that a remote tier that is slower than this proxy would fill it with calls that wait.
+func atOnce(code protocol.Code) bool {
+	switch code {
+	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeLimit, protocol.CodeOverload,
+		protocol.CodeSourceQueue, protocol.CodeDraining:
+		return true
+	}
 	return false
 }
 
@@ -102,11 +137,15 @@ const firstWaiting = 64
 
 // leaves sends a call now, or has it wait for the first connection to be opened.
 func (p *pool) leaves(c *call, m *protocol.Message) bool {
+	first := len(p.open) == 0 && p.waiting() < firstWaiting
+	if c.dry != nil {
+		return (first || p.hasRoom()) && p.wouldTake(c) == protocol.CodeOK
+	}
 	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return true
 	}
-	return len(p.open) == 0 && p.waiting() < firstWaiting && p.submit(c, m) == protocol.CodeOK
+	return first && p.submit(c, m) == protocol.CodeOK
 }
 
 // full is a remote proxy's admission: what it can carry is kept for callers whose local proxy is gone first, then for those
@@ -127,7 +166,7 @@ func (w *worker) full(c *call) bool {
 		if n <= limit*(1-reserve) {
 			return false
 		}
-		w.stats.measures[measureOverflow]++
+		w.measured(c, measureOverflow)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy is full: what it has left is for callers whose local proxy is gone"})
 	case d.host != nil:
 		if n <= limit*(1-reserve/2) {
@@ -135,10 +174,10 @@ func (w *worker) full(c *call) bool {
 		}
 		w.goHome(c)
 	default:
-		if n <= limit {
+		if n <= limit || pressure.Level(g.level.Load()) < pressure.Refuse { // shrinking what the others get comes first
 			return false
 		}
-		w.stats.measures[measureBackup]++
+		w.measured(c, measureBackup)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy has more calls than it can carry"})
 	}
 	return true
@@ -146,7 +185,7 @@ func (w *worker) full(c *call) bool {
 
 // goHome sends a caller that was asked to move back to its local proxy.
 func (w *worker) goHome(c *call) {
-	w.stats.measures[measureGoHome]++
+	w.measured(c, measureGoHome)
 	w.fail(c, protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"})
 }
 
@@ -213,7 +252,7 @@ func (g *guard) grant(d *downstream) remote.Grant {
 	if ratio == 0 {
 		return out
 	}
-	calls := int32(min(int64(d.inFlight)*int64(ratio)/ratioOne, int64(out.Calls)))
+	calls := int32(min(int64(max(d.peak, d.inFlight))*int64(ratio)/ratioOne, int64(out.Calls)))
 	calls = max(calls, min(leastGrant, out.Calls))
 	if out.Bytes > 0 {
 		out.Bytes = max(1, out.Bytes*int64(calls)/int64(out.Calls))

@@ -21,7 +21,7 @@ type source struct {
 	calls         atomic.Int64 // in flight
 	bytes         atomic.Int64 // buffered
 	conns         atomic.Int64
-	queued        atomic.Int64 // calls that wait for a connection
+	queued        atomic.Int64 // calls that wait, for a connection or a limit
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64
@@ -167,14 +167,19 @@ func (p *Proxy) Sources() []SourceStats {
 	now := p.clock()
 	out := make([]SourceStats, 0, len(all))
 	for _, s := range all {
-		out = append(out, SourceStats{
-			Source: s.Source, Workload: s.Workload, Conns: s.conns.Load(), InFlight: s.calls.Load(), Bytes: s.bytes.Load(),
-			Calls: s.total.Load(), Failed: s.failed.Load(), Queued: s.queued.Load(), Weight: s.weight.Load(),
-			WorkloadWeight: s.workloadWeight.Load(), Delay: s.delay(), Quarantines: s.conduct.times.Load(),
-			Quarantined: time.Duration(max(s.conduct.until.Load()-now, 0)),
-		})
+		out = append(out, s.stats(now))
 	}
 	return out
+}
+
+// stats is what is known of the source at now, the workers' clock. Safe for concurrent use.
+func (s *source) stats(now int64) SourceStats {
+	return SourceStats{
+		Source: s.Source, Workload: s.Workload, Conns: s.conns.Load(), InFlight: s.calls.Load(), Bytes: s.bytes.Load(),
+		Calls: s.total.Load(), Failed: s.failed.Load(), Queued: s.queued.Load(), Weight: s.weight.Load(),
+		WorkloadWeight: s.workloadWeight.Load(), Delay: s.delay(), Quarantines: s.conduct.times.Load(),
+		Quarantined: time.Duration(max(s.conduct.until.Load()-now, 0)),
+	}
 }
 
 func (s *source) delay() DelayStats {

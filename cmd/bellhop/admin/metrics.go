@@ -97,6 +97,7 @@ func (c collector) plane(e emitter, st *proxy.Stats) {
 	e.gauge("calls_in_flight", "calls in flight; bound: limits.total_calls", float64(st.InFlight), nil)
 	e.gauge("bytes_buffered", "bytes buffered; bound: limits.total_bytes", float64(st.BytesBuffered), nil)
 	e.gauge("caller_connections", "connections of callers; bound: limits.total_connections", float64(st.CallerConns), nil)
+	e.gauge("failed_calls_kept", "failed calls that are remembered for bellhop explain; bound: limits.failed_calls_total", float64(st.FailedKept), nil)
 	e.gauge("open_endpoint_connections", "connections to endpoints", float64(st.EndpointConns), nil)
 	e.gauge("table_version", "version of the routing table in force", float64(st.LastTableSwap), nil)
 	e.gauge("workers", "event loops", float64(c.s.Proxy.Workers()), nil)

@@ -142,6 +142,8 @@ type Limits struct {
 	TotalLookups  int     `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
 	MaxMethods    int     `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
 	MaxSources    int     `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	FailedCalls   int     `yaml:"failed_calls" min:"0" max:"1000" help:"failed calls of one method that each worker remembers, for bellhop explain; 0: none"`
+	FailedTotal   int     `yaml:"failed_calls_total" min:"1" max:"1000000" help:"failed calls that are remembered in all, about 1.5 kB each"`
 	RetryShare    float64 `yaml:"retry_share" min:"0" max:"1" help:"calls that are sent again though they may have run or were shed, for each call of their service"`
 	RetryMin      int     `yaml:"retry_min" min:"0" max:"100000" help:"... and so many a second besides, for each service"`
 	RequeueShare  float64 `yaml:"requeue_share" min:"0" max:"2" help:"calls that are offered to another endpoint because they are provably unsent, for each call of their service"`
@@ -277,6 +279,7 @@ func Default(r Role) *Config {
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
 			SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+			FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal,
 			RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{

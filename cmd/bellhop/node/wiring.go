@@ -20,6 +20,7 @@ func limits(c *config.Config) proxy.Limits {
 		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
 		SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+		FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal,
 		RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
 }
@@ -47,6 +48,7 @@ func bounds(c *config.Config) map[string]float64 {
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
 		"source_queued": float64(l.SourceQueued), "source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
+		"failed_calls": float64(l.FailedCalls), "failed_calls_total": float64(l.FailedTotal),
 		"retry_share": l.RetryShare, "retry_min": float64(l.RetryMin), "requeue_share": l.RequeueShare, "requeue_min": float64(l.RequeueMin),
 		"idle_per_pool": float64(l.IdlePerPool), "connects_open": float64(l.ConnectsOpen),
 	}

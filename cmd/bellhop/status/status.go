@@ -1,7 +1,8 @@
-// Package status is the table that `bellhop status` prints. It must never ask anybody anything: it turns one
-// admin.Status into text.
+// Package status is what `bellhop status` and `bellhop explain` print. It must never ask anybody anything: it turns what the
+// admin side has said into text.
 //
 //	admin.Status ─► Write ─► headline, listeners, services with their endpoints, remote proxies, sources, total
+//	proxy.Explanation ─► Explain ─► verdict, rules, limits, settings, endpoints, budgets, source, failed calls
 package status
 
 import (
@@ -20,6 +21,7 @@ import (
 type Options struct {
 	MaxSources int // the busiest so many; 0: 10
 	Width      int // columns of the terminal, longer lines are cut; 0: no bound
+	Color      bool
 }
 
 // Write prints s. The error is w's.
