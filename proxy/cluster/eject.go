@@ -199,16 +199,17 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 		why.SiblingCalls = less(group.ever.calls-mine.bad.before.n, mine.bad.n)
 		why.SiblingFailed = less(group.ever.failed-mine.bad.failed, mine.bad.n)
 	}
+	compared := why.SiblingCalls >= leastSiblings
 	switch {
-	case why.SiblingCalls >= leastSiblings:
-		if !differs(why.Failed, why.Calls, why.SiblingFailed, why.SiblingCalls) {
-			mine.muted = 0
-			return ReasonNone // it may be chance, the method, or the workload
-		}
-	case s.calls >= leastSiblings: // they have too few calls to tell yet
+	case compared && !differs(why.Failed, why.Calls, why.SiblingFailed, why.SiblingCalls): // it may be chance, the method, or the workload
 		mine.muted = 0
 		return ReasonNone
-	default:
+	case !compared && s.calls >= leastSiblings: // they have too few calls to tell yet
+		mine.muted = 0
+		return ReasonNone
+	case v.serves(o, &mine.bad, row, false): // costs a look at every cell
+		return ReasonNone
+	case !compared:
 		why.SiblingCalls, why.SiblingFailed = 0, 0
 		other := o.Endpoint.complain(o)
 		if other == nil {
@@ -217,9 +218,6 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 			return ReasonNone
 		}
 		why.Workloads = append(why.Workloads, other.name)
-	}
-	if v.serves(o, &mine.bad, row, false) {
-		return ReasonNone
 	}
 	return o.Cluster.ejectFor(o.Endpoint, o.Now, why, e.span)
 }
