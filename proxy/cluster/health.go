@@ -238,7 +238,14 @@ func (e *Endpoint) shut(now int64) bool {
 // Admits reports whether the endpoint may go on serving who has it already: it is not backing off, and not kept away
 // from. Loop only.
 func (e *Endpoint) Admits(worker int, now int64) bool {
-	return e.States[worker].DownUntil <= now && (e.special.Load()&isHeld == 0 || e.held.Load() == nil)
+	if e.States[worker].DownUntil > now {
+		return false
+	}
+	if e.special.Load()&isHeld == 0 {
+		return true
+	}
+	h := e.held.Load()
+	return h == nil || h.why.Reason == ReasonManual && now >= h.until // nobody has looked since
 }
 
 // healthy is Admits for whoever counts: an endpoint that is new is healthy.
