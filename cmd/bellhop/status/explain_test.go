@@ -66,7 +66,7 @@ func explained() *proxy.Explanation {
 			{
 				At: at.Add(-time.Second), Code: "deadline", Text: "service com.example.Hello did not answer hello within 200ms (rule fast)", Source: "2f0c5c1e", Caller: "till",
 				Rule: "fast", TookUS: 200_400, QueuedUS: 1500,
-				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
+				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.3:9090", Class: "connect"}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
 			},
 			{At: at.Add(-time.Minute), Code: "no_endpoint", Text: "bad\nnews", Source: "uid:0", Handed: true, Oneway: true},
 		},
@@ -103,6 +103,30 @@ func TestExplain(t *testing.T) {
 		if strings.ContainsRune(b.String(), '\x1b') {
 			t.Errorf("%s: a terminal's words come through", name)
 		}
+	}
+}
+
+// TestExplainMany: of a large tier the endpoint that would be called and those in trouble are shown.
+func TestExplainMany(t *testing.T) {
+	x := explained()
+	tier := &x.Tiers[0]
+	usual := tier.Endpoints[0]
+	usual.Endpoint, tier.Endpoints = "10.0.0.9:9090", nil
+	for range 100 {
+		tier.Endpoints = append(tier.Endpoints, usual)
+	}
+	tier.Endpoints[90].Endpoint, tier.Endpoints[91].Endpoint, tier.Endpoints[91].BackOffMS = x.Verdict.Endpoint, "10.0.0.5:9090", 100
+	var b strings.Builder
+	if err := Explain(&b, x, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{x.Verdict.Endpoint + " (1.2)", "10.0.0.5:9090", "and 70 more in this tier"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	if n := strings.Count(b.String(), "10.0.0.9:9090"); n != mostShown-2 {
+		t.Errorf("%d of the others are shown, want %d", n, mostShown-2)
 	}
 }
 
