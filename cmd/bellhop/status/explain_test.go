@@ -73,6 +73,22 @@ func explained() *proxy.Explanation {
 	}
 }
 
+// sample is the one of docs/operations.md.
+func sample() *proxy.Explanation {
+	x := explained()
+	q, s := &x.Query, &x.Source
+	q.Version, q.Caller, q.Header = "", "", map[string]string{"user": "7"}
+	s.Quarantined, s.Excess, s.Moved, s.Privileged, s.Delay.P99 = 0, 0, false, false, 900*time.Microsecond
+	x.Pressure, x.Breaker, x.Panicking, x.Workers = proxy.Pressure{}, nil, false, x.Workers[:1]
+	x.Tiers[1].Endpoints[0].BackOffMS = 0
+	x.Tiers[0].Share, x.Tiers[1].Share = 1, 0
+	x.Remotes[0].Health.Share = 1
+	x.Failed = x.Failed[:1]
+	x.Failed[0].Caller, x.Failed[0].More, x.Failed[0].QueuedUS = "", 0, 0
+	x.Failed[0].Attempts = []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.1:9090", Class: "deadline", TookUS: 155_000}}
+	return x
+}
+
 func unknown() *proxy.Explanation {
 	return &proxy.Explanation{
 		Query: proxy.Query{Service: "com.example.Helo", Method: "hello"}, At: explained().At, Near: []string{"com.example.Hello"},
@@ -82,7 +98,7 @@ func unknown() *proxy.Explanation {
 
 // TestExplain compares with testdata, byte for byte.
 func TestExplain(t *testing.T) {
-	for name, x := range map[string]*proxy.Explanation{"explain": explained(), "explain-unknown": unknown()} {
+	for name, x := range map[string]*proxy.Explanation{"explain": explained(), "explain-unknown": unknown(), "explain-sample": sample()} {
 		var b strings.Builder
 		if err := Explain(&b, x, Options{}); err != nil {
 			t.Fatal(err)
@@ -103,6 +119,28 @@ func TestExplain(t *testing.T) {
 		if strings.ContainsRune(b.String(), '\x1b') {
 			t.Errorf("%s: a terminal's words come through", name)
 		}
+	}
+}
+
+// TestExplainSample: what the documentation shows is what is printed.
+func TestExplainSample(t *testing.T) {
+	var b strings.Builder
+	if err := Explain(&b, sample(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for line := range strings.Lines(b.String()) {
+		if line != "\n" {
+			want.WriteString("    ")
+		}
+		want.WriteString(line)
+	}
+	if !strings.Contains(string(page), want.String()) {
+		t.Errorf("docs/operations.md does not show this:\n%s", want.String())
 	}
 }
 
