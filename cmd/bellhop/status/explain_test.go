@@ -83,6 +83,7 @@ func sample() *proxy.Explanation {
 	x.Tiers[1].Endpoints[0].BackOffMS = 0
 	x.Tiers[0].Share, x.Tiers[1].Share = 1, 0
 	x.Remotes[0].Health.Share = 1
+	x.Limits = x.Limits[:1]
 	x.Failed = x.Failed[:1]
 	x.Failed[0].Caller, x.Failed[0].More, x.Failed[0].QueuedUS = "", 0, 0
 	x.Failed[0].Attempts = []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.1:9090", Class: "deadline", TookUS: 155_000}}
