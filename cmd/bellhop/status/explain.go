@@ -178,7 +178,7 @@ func settings(x *proxy.Explanation) (rows []string) {
 		rows = append(rows, row(s.Action, clean(s.Value), "rule "+clean(s.Rule)))
 	}
 	for _, s := range x.Settings {
-		if s.From == proxy.FromDefault && s.Value == "no" { // nothing is said of it
+		if s.From == proxy.FromDefault && (s.Value == "no" || s.Value == "off") { // nothing is said of it
 			continue
 		}
 		rows = append(rows, row(s.Name, clean(s.Value), s.From))
