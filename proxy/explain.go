@@ -201,7 +201,8 @@ type explained struct {
 	methods []string
 	codes   [protocol.NumCodes]uint64
 	failed  []FailedCall
-	states  map[*cluster.Endpoint]endpointState
+	states  []endpointState // of the service's endpoints
+	remotes []endpointState // of the remote proxies
 	budgets []Budget
 	tiers   []cluster.TierView
 	panic   bool
@@ -217,18 +218,11 @@ type endpointState struct {
 
 // explain is a worker's part, on the loop.
 func (w *worker) explain(q *Query, src *source, cl, remotes *cluster.Cluster) explained {
-	e := explained{load: w.load.Load(), states: map[*cluster.Endpoint]endpointState{}}
+	e := explained{load: w.load.Load(), states: w.statesOf(cl), remotes: w.statesOf(remotes)}
 	e.verdict = w.rehearse(q, src)
 	for d := range w.downs {
 		if d.src == src {
 			e.conns++
-		}
-	}
-	for _, c := range []*cluster.Cluster{cl, remotes} {
-		if c != nil {
-			for _, ep := range c.Endpoints() {
-				e.states[ep] = w.stateOf(ep)
-			}
 		}
 	}
 	if cl != nil {
@@ -242,6 +236,18 @@ func (w *worker) explain(q *Query, src *source, cl, remotes *cluster.Cluster) ex
 	e.failed = w.failed(q.Service, q.Method)
 	e.budgets = w.budgetsOf(q)
 	return e
+}
+
+// statesOf is what the worker knows of a cluster's endpoints, in their order; cl may be nil.
+func (w *worker) statesOf(cl *cluster.Cluster) []endpointState {
+	if cl == nil {
+		return nil
+	}
+	out := make([]endpointState, len(cl.Endpoints()))
+	for i, ep := range cl.Endpoints() {
+		out[i] = w.stateOf(ep)
+	}
+	return out
 }
 
 func (w *worker) stateOf(ep *cluster.Endpoint) endpointState {

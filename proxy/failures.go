@@ -120,7 +120,7 @@ func (c *call) decidedBy(code protocol.Code) string {
 		return c.beyond.Rule
 	}
 	act, ok := actionOf(code)
-	if !ok {
+	if !ok || code == protocol.CodeDeadline && c.policy.Deadline != c.allowed() { // another deadline was shorter
 		return ""
 	}
 	return c.policy.By[act]

@@ -197,12 +197,12 @@ func (c *call) handTo(n *call) {
 	d := c.d
 	w, id := n.w, n.id
 	up, unext, uprev, begin, end, sentAt, overdue := n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue
-	to, kept := n.to, n.kept
+	to, kept, caller := n.to, n.kept, n.caller
 	w.wheel.disarm(&c.timer)
 	*n = *c
 	n.w, n.id, n.timer = w, id, timer{fire: n}
 	n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue = up, unext, uprev, begin, end, sentAt, overdue
-	c.to, c.kept = to, kept
+	c.to, c.kept, c.caller = to, kept, caller
 	c.d, c.dnext, c.dprev, c.charged, c.permits = nil, nil, nil, 0, nil
 	if n.dprev == nil {
 		d.calls = n
