@@ -227,3 +227,21 @@ func (p *Proxy) SetBreaker(service, target, state string, d time.Duration) error
 	}
 	return nil
 }
+
+func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
+			out[r.String()] = n
+		}
+	}
+	return out
+}
+
+func measureMap(a *[numMeasures]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		out[measureWords[i]] = n
+	}
+	return out
+}

@@ -190,11 +190,11 @@ func (g *guard) sources(now int64, s pressure.State, all bool) {
 	if !fresh && !all {
 		return
 	}
-	excess := pressure.Excess(users, s.Shed)
+	excess := pressure.Excess(users, s.Spill)
 	for i, src := range list {
 		n := uint32(math.Ceil(excess[i] * spillOne))
 		if users[i].Privileged && s.Level >= pressure.Refuse {
-			n = uint32(s.Shed * spillOne) // nothing else has helped
+			n = uint32(s.Spill * spillOne) // nothing else has helped
 		}
 		src.excess.Store(n)
 	}

@@ -339,24 +339,6 @@ func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
 	return out
 }
 
-func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
-	out := map[string]uint64{}
-	for i, n := range a {
-		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
-			out[r.String()] = n
-		}
-	}
-	return out
-}
-
-func measureMap(a *[numMeasures]uint64) map[string]uint64 {
-	out := map[string]uint64{}
-	for i, n := range a {
-		out[measureWords[i]] = n
-	}
-	return out
-}
-
 func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
 	out := map[string]uint64{}
 	for i, n := range a {
