@@ -18,6 +18,10 @@ func (w *worker) begin() {
 		w.table = t
 		w.newTable()
 		w.newlyKnown()
+		w.resolved.forget()
+	}
+	if r := w.p.rules.Load(); r != w.rules {
+		w.newRules(r)
 	}
 	if w.retiring.busy {
 		w.retirePools()
@@ -38,7 +42,7 @@ func (w *worker) end() {
 	for {
 		w.resume()
 		w.closeDoomed()
-		if len(w.ready) > 0 || w.displaced.head() != nil { // what was closed had a frame wait
+		if len(w.ready)+len(w.limitQueues.over) > 0 || w.displaced.head() != nil { // what was closed had a frame wait, or others
 			continue
 		}
 		if len(w.dirty) == 0 || w.flushPending {
@@ -46,6 +50,7 @@ func (w *worker) end() {
 		}
 		if w.calls.active > 2 {
 			w.flushPending = true
+			w.openRound()
 			w.signal()
 			break
 		}
@@ -53,6 +58,7 @@ func (w *worker) end() {
 	}
 	if w.shares.turns.Len() > 0 && !w.flushPending { // some wait for their turn: it is at the end of the round
 		w.flushPending = true
+		w.openRound()
 		w.signal()
 	}
 	if !w.flushPending {
@@ -75,6 +81,7 @@ func (w *worker) round() {
 	w.begin()
 	if took := w.now - began; pending {
 		w.stats.rounds.add(took / 1000)
+		w.closeRound(took)
 		w.stats.longest = max(w.stats.longest, took)
 	}
 	if w.armedFor <= w.now {
@@ -99,6 +106,7 @@ func (w *worker) setAlarm() {
 
 // resume goes on with calls that had to give way, and with callers whose next frame had to wait for a slot.
 func (w *worker) resume() {
+	w.serveLimits()
 	if w.displaced.head() != nil {
 		w.run(w.moveOn)
 	}

@@ -25,11 +25,19 @@ type call struct {
 	charged      int64 // bytes charged to the source
 	stats        *methodStats
 
-	policy       *govern.Policy // never nil once the call was admitted and its service is known
+	decision     *govern.Decision // nil: no rules were asked
+	permits      *permit          // limits that count it
+	limit        int32            // the number of the one that it waits for
+	queuedAt     int64            // since when it does, or did
+	queued       int64            // how long it has waited for limits, ns
+	beyond       *govern.Limit    // that has refused it
+	brought      bool             // its caller named a deadline
+	ruledAway    bool             // handed over since a rule says so, though it could be served here
+	policy       *govern.Policy   // never nil once the call was admitted and its service is known
+	part         *govern.Part     // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
-	tried        [maxTries]*cluster.Endpoint
-	ntried       uint8
+	tries        attempts
 	hops         uint8
 	oneway       bool
 	spent        bool // a oneway whose bytes have left and that a server might answer all the same
@@ -37,12 +45,16 @@ type call struct {
 	overdue      bool // missed its deadline; its reply may come yet
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
+	spilled      bool // ... because this proxy has more than it can or may carry
+	returns      bool // ... and is kept, to be served here if the remote proxy does not run it
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
 	unext, uprev *call  // the connection's calls
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
+	dry       *rehearsal // the call is only rehearsed (rehearse.go)
+	caller    []byte     // the name that its frame claims
 	pool      *pool      // where it waits for a connection
 	queue     *callQueue // where it waits for a look-up or its turn
 	item      fair.Item[*call]
@@ -127,7 +139,7 @@ func (t *callTable) find(seq int32) *call {
 // put gives a call back. It keeps its own buffers and its generation.
 func (t *callTable) put(c *call) {
 	c.w.wheel.disarm(&c.timer)
-	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0]}
+	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0], caller: c.caller[:0]}
 	if cap(keep.kept) > newBuffer {
 		keep.kept = nil
 	}
@@ -140,6 +152,7 @@ func (t *callTable) put(c *call) {
 func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
 	c.start = w.now
 	c.to.SetFrom(m)
+	c.caller = append(c.caller[:0], m.Caller[:min(len(m.Caller), nameRoom)]...)
 	if len(m.Service) == 0 {
 		m.Service = d.l.service
 		c.to.Service = append(c.to.Service[:0], m.Service...)
@@ -169,26 +182,47 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
-	case !d.handoff && calls > int64(lim.SourceCalls):
-		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
-	case !d.handoff && w.p.overShare(d.src, calls, total):
-		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
-	case total > int64(lim.TotalCalls):
-		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
-	case d.src.bytes.Load() > lim.SourceBytes:
-		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + d.src.Source + " has too many bytes buffered (limits.source_bytes)"}
-	case w.p.bytes.Load() > lim.TotalBytes:
-		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
-	case c.cluster == nil: // the last: it may wait for its service, within these bounds
+	case d.spent():
+		w.stats.measures[measureGoHome]++
+		return protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"}
+	}
+	if d.handoff { // its grant bounds it
+		calls = 0
+	}
+	if f := w.bound(d.src, calls, total); f.Code != protocol.CodeOK {
+		return f
+	}
+	if c.cluster == nil { // the last: it may wait for its service, within these bounds
 		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
 	}
 	c.declared(m)
 	return protocol.Fault{}
 }
 
+// bound checks the bounds of a source that has calls in flight with one more, and the proxy's with total.
+func (w *worker) bound(src *source, calls, total int64) protocol.Fault {
+	lim := &w.p.cfg.Limits
+	switch {
+	case calls > int64(lim.SourceCalls):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has too many calls in flight (limits.source_calls)"}
+	case w.p.overShare(src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
+	case total > int64(lim.TotalCalls):
+		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
+	case src.bytes.Load() > lim.SourceBytes:
+		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + src.Source + " has too many bytes buffered (limits.source_bytes)"}
+	case w.p.bytes.Load() > lim.TotalBytes:
+		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
+	}
+	return protocol.Fault{}
+}
+
+// mayRunTwice reports whether a call could be sent again at all: a oneway is not, and of a large one nothing is kept.
+func (c *call) mayRunTwice() bool { return !c.oneway && c.upload == nil }
+
 // declared takes up what the service says of the method.
 func (c *call) declared(m *protocol.Message) {
-	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
+	c.idempotent = c.cluster.Idempotent(m.Method) && c.mayRunTwice()
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		c.d.acknowledge(c, m)
@@ -200,7 +234,7 @@ func (c *call) declared(m *protocol.Message) {
 func (c *call) setDeadline(m *protocol.Message) {
 	t := &c.w.p.cfg.Timeouts
 	d := m.Timeout
-	if d <= 0 {
+	if c.brought = d > 0; d <= 0 {
 		d = t.Call
 		if c.cluster != nil && c.cluster.Timeout > 0 {
 			d = c.cluster.Timeout
@@ -246,6 +280,9 @@ func (w *worker) finish(c *call, code protocol.Code) {
 			w.p.bytes.Add(-c.charged)
 		}
 		w.calls.active--
+		if c.permits != nil {
+			w.releasePermits(c)
+		}
 		d.dismiss(c)
 	}
 	if c.up == nil && c.pool == nil && c.queue == nil {
@@ -261,9 +298,7 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.calls.put(c)
 		return
 	}
-	if c.handed {
-		c.cluster = w.table.Remotes
-	} else if c.cluster = w.table.Lookup(c.to.Service); c.cluster == nil {
+	if c.cluster = w.clusterOf(c); c.cluster == nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
 		return
 	}
@@ -272,8 +307,18 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
 		return
 	}
-	w.stats.requeued++
 	w.choose(c, m)
+}
+
+// requeue offers a call that is provably unsent to another endpoint, within its budget.
+func (w *worker) requeue(c *call, codec protocol.Codec, frame []byte) {
+	if c.d != nil && !c.stats.budgets.requeues.take(w.now, w.perWorker(w.p.cfg.Limits.RequeueMin)) {
+		w.stats.requeuesRefused++
+		w.fail(c, protocol.Fault{Code: protocol.CodeConnect, Message: "no connection to service " + string(c.to.Service) + " could be opened, and the budget of calls that are offered elsewhere is spent (limits.requeue_share)"})
+		return
+	}
+	w.stats.requeued++
+	w.resubmit(c, codec, frame)
 }
 
 // keptMessage decodes the frame a call has kept. The view lasts until the next call of keptMessage.
@@ -289,23 +334,4 @@ func (w *worker) keptMessage(c *call) (*protocol.Message, error) {
 		m.Type = protocol.MessageOneway
 	}
 	return m, nil
-}
-
-// retryBudget bounds calls that are sent again although they may have run: a fifth of those that end well, and ten to
-// begin with, so that retries can't multiply the load of a failing service. Loop only.
-type retryBudget struct{ left float64 }
-
-const (
-	retryShare = 0.2
-	retryMost  = 10
-)
-
-func (b *retryBudget) earn() { b.left = min(b.left+retryShare, retryMost) }
-
-func (b *retryBudget) take() bool {
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }

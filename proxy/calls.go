@@ -5,16 +5,20 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
 // This file is the path of a call. Everything here runs on the loop of the caller's worker.
 //
 //	downstream.readable ─► onRequest ─► govern ─► choose ─► upstream.send ─► flush ─► endpoint
-//	                          │                      └──► handOver ─► a remote proxy's connection, sent in the same way
-//	                          ├──► lookUp: waits until its service is known, then choose (lookup.go)
+//	                          │           │          └──► handOver ─► a remote proxy's connection, sent in the same way
+//	                          │           └──► waits for a limit, handOver, or fail (govern.go)
+//	                          ├──► shed, while the proxy is hard pressed: handOver, or fail (shed.go)
+//	                          ├──► lookUp: waits until its service is known, then govern (lookup.go)
 //	                          └──► fail ◄── deadline, lost connection, no endpoint, a bound
 //	endpoint ─► upstream.readable ─► onReply ─► downstream's slot ─► flush ─► caller
+//	                                    └──► again: one more endpoint (retry.go)
 
 // maxTries bounds the endpoints one call is offered to: the first and at most two others, while it is provably unsent.
 const maxTries = 3
@@ -26,10 +30,16 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 		d.refuse(m, protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy's call table is full"})
 		return
 	}
-	f := w.admit(c, d, m)
+	w.enter(c, m, w.admit(c, d, m))
+}
+
+// enter has a call go on that was taken in, or not: f says why not.
+func (w *worker) enter(c *call, m *protocol.Message, f protocol.Fault) {
 	switch {
 	case f.Code == protocol.CodeOK:
-		w.govern(c, m)
+		if !w.p.guard.active.Load() || !w.shed(c, m) {
+			w.govern(c, m)
+		}
 	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
 	case !w.handOver(c, m, f.Code):
 		w.fail(c, f)
@@ -39,25 +49,30 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 // choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
 // to the remote tier, where that is allowed, or gets a fault.
 func (w *worker) choose(c *call, m *protocol.Message) {
+	w.toPart(c, m)
 	code := protocol.CodeNoEndpoint
-	if c.ntried > 0 {
+	if c.tries.n > 0 {
 		code = protocol.CodeConnect
 	}
 	if c.displaced {
 		code = protocol.CodeQueueFull
 	}
-	for int(c.ntried) < maxTries {
+	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
+			code = c.nowhere(code)
 			break
 		}
-		c.tried[c.ntried] = ep
-		c.ntried++
+		c.tries.offered(ep)
 		if code = w.poolOf(c.cluster, ep).submit(c, m); code == protocol.CodeOK {
 			return
 		}
+		c.tries.turnedAway(code)
 	}
 	if !w.handOver(c, m, code) {
+		if w.servedHere(c, m) {
+			return
+		}
 		if c.retried { // it was written once
 			code = protocol.CodeLost
 		}
@@ -72,17 +87,22 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
 		return false
 	}
-	c.handed, c.ntried = true, 0
+	if c.dry != nil {
+		c.wouldHandOver(code)
+	}
+	c.handed, c.tries = true, attempts{}
+	c.spilled = atOnce(code)
 	c.cluster = w.table.Remotes
-	for int(c.ntried) < maxTries {
+	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
 			break
 		}
-		c.tried[c.ntried] = ep
-		c.ntried++
-		if w.poolOf(w.table.Remotes, ep).submit(c, m) == protocol.CodeOK {
-			w.stats.handedOver[code]++
+		c.tries.offered(ep)
+		if pl := w.poolOf(w.table.Remotes, ep); c.spilled && pl.leaves(c, m) || !c.spilled && pl.submit(c, m) == protocol.CodeOK {
+			if c.dry == nil {
+				w.stats.handedOver[code]++
+			}
 			return true
 		}
 	}
@@ -118,8 +138,19 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		return
 	}
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
+		if c.returns {
+			w.comeBack(c)
+			return
+		}
 		text, _, _ := protocol.AppException(m.Body, m.Payload)
-		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
+		code := protocol.CodeNoEndpoint
+		if c.spilled { // what this proxy has too much of, and the remote one too
+			code = protocol.CodeOverload
+		}
+		w.fail(c, protocol.Fault{Code: code, Message: "remote proxy: " + string(text)})
+		return
+	}
+	if class != govern.ClassOK && w.again(c, class) {
 		return
 	}
 	c.d.grantExtra(m)
@@ -129,6 +160,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		return
 	}
 	c.d.slotDone(c, out)
+	if code != protocol.CodeOK {
+		said(w, exceptionText(m))
+	}
 	w.finish(c, code)
 }
 
@@ -138,10 +172,17 @@ func badReply(err error) protocol.Fault {
 
 // fail answers a call with the proxy's own fault, in the caller's framing and in the call's slot.
 func (w *worker) fail(c *call, f protocol.Fault) {
+	if c.dry != nil {
+		c.wouldFail(f)
+		return
+	}
 	if c.d != nil && !c.oneway && !c.relayed {
 		f.Executed = f.Executed || c.retried // it was written once
-		f.GoingAway = w.p.draining.Load()
+		f.GoingAway = w.p.draining.Load() || c.src.moved.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
+	}
+	if c.d != nil {
+		said(w, f.Message)
 	}
 	w.finish(c, f.Code)
 }
@@ -164,11 +205,25 @@ func (w *worker) cancel(c *call) {
 // call keeps its slot until the late reply or the connection's end, so that its sequence is not given out again.
 func (c *call) expired(int64) {
 	w, u := c.w, c.up
+	switch {
+	case w.now >= c.deadline:
+	case c.tries.paused:
+		w.nextAttempt(c)
+		return
+	case c.attemptOver():
+		return
+	default:
+		w.wheel.arm(&c.timer, c.deadline)
+		return
+	}
 	f := protocol.Fault{Code: protocol.CodeDeadline, Message: describe(protocol.CodeDeadline, c), Executed: u != nil && c.begin < u.handed}
 	if u == nil {
 		c.unqueue()
 		w.fail(c, f)
 		return
+	}
+	if f.Executed && c.d != nil {
+		w.observe(c, govern.ClassDeadline)
 	}
 	if u.mode != cluster.Multiplexed || u.held {
 		w.doom(&u.session, reasonAbandoned)
@@ -197,15 +252,20 @@ func describe(code protocol.Code, c *call) string {
 		return "service " + name + " has no endpoint"
 	case protocol.CodeConnect:
 		return "no endpoint of service " + name + " could be reached"
+	case protocol.CodeSubset:
+		return "no endpoint of service " + name + " is usable in the part that rule " + c.policy.By[govern.ActSplit] + " sends the call to"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
 	case protocol.CodeSourceQueue:
 		return "source " + c.src.Source + " has too many calls waiting for a connection (limits.source_queued)"
 	case protocol.CodeDeadline:
+		if c.limited() {
+			return "the deadline of " + c.allowed().String() + " has passed while the call waited for the limit of rule " + c.policy.Limits[c.limit].Rule
+		}
 		if c.cluster == nil {
 			return "service " + name + " is not known here yet: its look-up was not over within " + c.allowed().String()
 		}
-		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String()
+		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String() + c.deadlineRule()
 	case protocol.CodeLost:
 		return "the connection to an endpoint of service " + name + " was lost after the call was written"
 	default:

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -48,23 +49,33 @@ type talk struct {
 	more  map[string][]byte    // of a large frame that a peer has begun
 	wants string               // what Config.Lookup says: true, false, or "" when it must not be called
 	asked []string             // names it was called with and that "asked" has not looked at
+	rules *govern.Rules        // what "rules" brings
 }
 
 type message struct {
 	name, text string
 	typ        thrift.TMessageType
 	seq, code  int32
+	header     bool // came as THeader
 }
 
 func play(t *testing.T, file string, a *txtar.Archive) {
 	limits, snap, next := "", &registry.Snapshot{}, &registry.Snapshot{}
 	var script string
+	var remotes []string
+	var inForce, later *govern.Rules
 	for _, f := range a.Files {
 		switch f.Name {
 		case "services":
 			snap.Services = parseServices(t, f.Data)
 		case "services-later":
 			next.Services = parseServices(t, f.Data)
+		case "rules":
+			inForce = parseRules(t, f.Data)
+		case "rules-later":
+			later = parseRules(t, f.Data)
+		case "remotes":
+			remotes = strings.Fields(string(f.Data))
 		case "limits":
 			limits = string(f.Data)
 		case "talk":
@@ -74,9 +85,10 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 		}
 	}
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}, more: map[string][]byte{}}
-	k.later = next
+	k.later, k.rules = next, later
 	k.rig = newRig(t, func(c *Config) {
 		setLimits(t, c, limits)
+		c.HandOff = withRemotes(snap, remotes)
 		c.Lookup = func(service string) bool {
 			if k.wants == "" {
 				return false
@@ -85,6 +97,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 			return k.wants == "true"
 		}
 	}, snap)
+	k.p.SetRules(inForce)
 	for i, line := range strings.Split(script, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -120,6 +133,7 @@ func (k *talk) atEnd(t *testing.T) {
 	if l := &k.w.lookups; len(l.byName)+len(l.over)+l.orphans != 0 || k.p.lookups.Load() != 0 {
 		t.Errorf("left %d look-ups, %d counted, %d that are over, %d oneways without a caller", len(l.byName), k.p.lookups.Load(), len(l.over), l.orphans)
 	}
+	k.rulesAtEnd(t)
 	if n := k.p.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes left counted", n)
 	}
@@ -181,7 +195,8 @@ func parseService(t *testing.T, words []string) *registry.Service {
 			s.Depth = number(t, val)
 		case "endpoints":
 			for _, e := range strings.Split(val, ",") {
-				s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: e + ":1"})
+				addr, version, _ := strings.Cut(e, "/")
+				s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: addr + ":1", Version: version})
 			}
 		default:
 			t.Fatalf("service %s: unknown key %q", s.Name, key)
@@ -204,6 +219,20 @@ func setLimits(t *testing.T, c *Config, text string) {
 			c.Limits.TotalCalls = number(t, val)
 		case "source_bytes":
 			c.Limits.SourceBytes = int64(number(t, val))
+		case "retry_min":
+			c.Limits.RetryMin = number(t, val)
+		case "requeue_min":
+			c.Limits.RequeueMin = number(t, val)
+		case "retry_share", "requeue_share":
+			share, err := strconv.ParseFloat(val, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key == "retry_share" {
+				c.Limits.RetryShare = share
+			} else {
+				c.Limits.RequeueShare = share
+			}
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
 		case "quarantine": // strikes
@@ -251,9 +280,17 @@ func (k *talk) step(w []string) error {
 		return nil
 	case "lookup", "asked", "notfound", "draining", "used":
 		return k.look(w[0], w[1:])
+	case "breaker":
+		return k.breaker(w[1:])
+	case "failed", "failed-by":
+		return k.failed(w[0], w[1:])
 	case "swap":
 		k.setTable(k.later)
 		k.woken = true
+		k.settle()
+		return nil
+	case "rules":
+		k.p.SetRules(k.rules)
 		k.settle()
 		return nil
 	case "connect", "refuse":
@@ -281,12 +318,10 @@ func (k *talk) open(name string, opts []string) error {
 			l.service = []byte(val)
 		case "ordered":
 			l.Ordered = true
-		case "source":
-			id.Source = val
-		case "workload":
-			id.Workload = val
 		default:
-			return fmt.Errorf("unknown option %q", o)
+			if !identityOption(&id, key, val) {
+				return fmt.Errorf("unknown option %q", o)
+			}
 		}
 	}
 	k.conns[name] = k.caller(l, id)
@@ -315,6 +350,8 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 	switch verb {
 	case "calls", "oneway":
 		c.bring(callFrame(args, verb == "oneway", args[1:]))
+	case "calls-with":
+		c.bring(headerFrame(args[0], args[1:]))
 	case "oneway-call": // two frames in one read
 		c.bring(append(callFrame(args[:1], true, args[2:]), callFrame(args[1:2], false, args[2:])...))
 	case "sends":
@@ -329,10 +366,14 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 		return k.replies(c, name, false, []string{strings.Repeat("x", number(k.t.(*testing.T), args[0]))})
 	case "begins", "begins-reply", "goes-on", "ends", "has-part":
 		return k.large(c, name, verb, args)
+	case "admits":
+		return k.admits(c, name, number(k.t.(*testing.T), args[0]))
 	case "sees":
 		return k.sees(c, name, args)
 	case "replies", "fails":
 		return k.replies(c, name, verb == "fails", args)
+	case "fails-with":
+		return k.failsWith(c, name, args)
 	case "gets":
 		return k.gets(c, name, args)
 	case "gets-bytes", "gets-text":
@@ -401,9 +442,8 @@ func (k *talk) next(c *fakeConn, name string) (m message, err error) {
 	}
 	n := 4 + int(binary.BigEndian.Uint32(b))
 	k.rest[name] = bytes.Clone(b[n:])
-	ctx, buf := context.Background(), thrift.NewTMemoryBuffer()
-	buf.Write(b[4:n])
-	p := thrift.NewTBinaryProtocolConf(buf, nil)
+	ctx, p := context.Background(), protocolOf(b[:n])
+	m.header = isHeader(b[:n])
 	if m.name, m.typ, m.seq, err = p.ReadMessageBegin(ctx); err != nil {
 		return m, err
 	}
@@ -462,6 +502,10 @@ func (k *talk) replies(c *fakeConn, name string, fails bool, args []string) erro
 	typ, field := thrift.REPLY, int16(0)
 	if fails {
 		typ, field = thrift.EXCEPTION, 1
+	}
+	if m.header {
+		c.bring(withHeader(m.name, typ, m.seq, nil, text(field, textOf(args))))
+		return nil
 	}
 	c.bring(frame(m.name, typ, m.seq, field, textOf(args)))
 	return nil

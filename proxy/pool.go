@@ -4,6 +4,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/fair"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // pool is one worker's connections to one endpoint, and the calls that wait for one. Loop only.
@@ -38,11 +39,14 @@ func (w *worker) poolOf(cl *cluster.Cluster, e *cluster.Endpoint) *pool {
 // submit sends the call on a free connection, or has it wait for one. Any other code than CodeOK: this endpoint can't
 // take it.
 func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
+	if c.dry != nil {
+		return p.wouldTake(c)
+	}
 	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return protocol.CodeOK
 	}
-	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
+	if p.backsOff() {
 		return protocol.CodeConnect
 	}
 	over, code := p.place(c)
@@ -56,6 +60,9 @@ func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
 	p.grow()
 	return protocol.CodeOK
 }
+
+// backsOff reports whether there is no connection and none may be opened yet.
+func (p *pool) backsOff() bool { return p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now }
 
 // take returns a connection that may take one more call now, nil if there is none.
 func (p *pool) take() *upstream {
@@ -190,20 +197,24 @@ func (p *pool) dialFailed(err error) {
 	p.connecting--
 	p.endpoint.Conns.Add(-1)
 	p.endpoint.States[w.id].ConnectFailed(w.now)
+	w.observeConnect(p.cluster, p.endpoint)
 	w.stats.connectErrors++
 	w.p.cfg.Log.Debug("connect failed", "service", p.cluster.Name, "endpoint", p.endpoint.String(), "error", err)
 	if p.conns > 0 {
 		return // the calls wait for the connections that stand
 	}
-	p.scatter()
+	p.scatter(true)
 }
 
-// scatter sends every waiting call on to another endpoint.
-func (p *pool) scatter() {
+// scatter sends every waiting call on to another endpoint. refused: no connection could be opened here.
+func (p *pool) scatter(refused bool) {
 	for n := p.waiting(); n > 0; n-- { // not "while any": a call may come back here
 		c := p.next()
 		p.remove(c)
-		p.w.resubmit(c, c.keptCodec, c.kept)
+		if refused {
+			c.tries.came(govern.ClassConnect, 0)
+		}
+		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 }
 
@@ -314,7 +325,7 @@ func (p *pool) lost(u *upstream) {
 	if p.waiting() > 0 {
 		p.grow()
 		if p.conns == 0 && p.timer.slot == 0 {
-			p.scatter()
+			p.scatter(false)
 		}
 	}
 }

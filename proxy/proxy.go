@@ -11,18 +11,22 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
 // Proxy is the data plane of one process. Its methods are safe for concurrent use unless they say otherwise.
 type Proxy struct {
-	cfg     Config
-	codecs  [protocol.NumFramings]protocol.Codec
-	table   atomic.Pointer[route.Table]
-	workers []*worker
-	sources sources
-	clock   func() int64 // the workers' time, ns since born
-	born    time.Time
+	cfg      Config
+	codecs   [protocol.NumFramings]protocol.Codec
+	table    atomic.Pointer[route.Table]
+	rules    atomic.Pointer[govern.Rules]
+	rulesMu  sync.Mutex // held while rules are put in force
+	workers  []*worker
+	sources  sources
+	clock    func() int64 // the workers' time, ns since born
+	born     time.Time
+	breakers breakers
 
 	inFlight    atomic.Int64 // calls
 	active      atomic.Int64 // weights of workloads that have calls in flight
@@ -43,6 +47,7 @@ type Proxy struct {
 	pending   sync.WaitGroup // connects and enrolments under way
 	access    *accessLog
 	sample    logSampler
+	guard     guard
 }
 
 // New checks the configuration; nothing runs yet. The error names every key that is wrong.
@@ -59,6 +64,7 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	}
 	p.SetLend(1)
 	p.table.Store(table)
+	p.guard.init(p)
 	p.access = newAccessLog(cfg.Access, cfg.Log)
 	for i := range cfg.Workers {
 		p.workers = append(p.workers, newWorker(p, i))
@@ -77,6 +83,8 @@ func (p *Proxy) Start() error {
 		}
 	}
 	p.access.start()
+	p.pending.Add(1)
+	go p.guard.run()
 	return nil
 }
 

@@ -81,6 +81,7 @@ func (p *pool) displace(f *fair.Flow[*call]) {
 	c := p.queue.Newest(f).Value
 	p.remove(c)
 	c.displaced = true
+	c.tries.turnedAway(protocol.CodeQueueFull)
 	p.w.displaced.push(c)
 	p.w.stats.displaced++
 }
@@ -120,7 +121,10 @@ func (p *pool) settle(c *call) {
 }
 
 // callQueue holds calls that wait for something else than a connection, oldest first. Loop only.
-type callQueue struct{ list fair.List[*call] }
+type callQueue struct {
+	list  fair.List[*call]
+	owner queueOwner // nil: nobody wants to know
+}
 
 func (q *callQueue) push(c *call) {
 	c.queue, c.item.Value = q, c
@@ -135,6 +139,9 @@ func (q *callQueue) remove(c *call) {
 	c.queue = nil
 	if c.d == nil {
 		c.w.lookups.orphans--
+	}
+	if q.owner != nil {
+		q.owner.left(c)
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -18,21 +19,36 @@ import (
 // refusals, peers that stop reading, time, tables that change. Every call must be answered once, in its own framing, with
 // its own sequence and its own text, or its caller must have been closed; at the end nothing may be left.
 func TestRandomly(t *testing.T) {
+	const least = 400 // show something on any machine
 	seeds, end := uint64(3000), time.Now().Add(4*time.Second)
 	if testing.Short() {
-		seeds = 300
+		seeds = least
 	}
 	replies, lookups, deferred := 0, 0, 0
-	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
+	waited := uint64(0)
+	var again [govern.NumClasses]uint64
+	for seed := uint64(1); seed <= seeds && !t.Failed() && (seed <= least || time.Now().Before(end)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := randomly(t, seed)
 			replies += c.replies
 			lookups += int(c.w.stats.lookups)
+			c.tally(&again)
+			for _, n := range c.w.ruleCounts {
+				waited += n.Outcomes[govern.Queued]
+			}
 			deferred += int(c.w.stats.deferred)
 		})
 	}
 	if replies < 1000 || lookups < 500 || deferred < 1000 {
 		t.Errorf("only %d calls were replied to, %d services looked up, and %d times a caller waited for its turn: this shows nothing", replies, lookups, deferred)
+	}
+	if waited < 50 {
+		t.Errorf("only %d calls waited for limits: this shows nothing", waited)
+	}
+	for _, class := range []govern.Class{govern.ClassBusy, govern.ClassFailed, govern.ClassLost, govern.ClassDeadline} {
+		if again[class] < 20 {
+			t.Errorf("only %d attempts were made again after one was %s: this shows nothing", again[class], class)
+		}
 	}
 }
 
@@ -48,6 +64,7 @@ type chance struct {
 	texts   int
 	replies int
 	asked   []string // services being looked up, some of them no more
+	ruled   []*govern.Rules
 }
 
 // player is a caller: what it expects, by place for those that get replies in order, by sequence for the others.
@@ -120,6 +137,7 @@ func randomly(t *testing.T, seed uint64) *chance {
 		}
 	}, c.snapshot())
 	c.noteEndpoints()
+	c.govern()
 	for range 4 {
 		c.callers = append(c.callers, &player{})
 	}
@@ -214,9 +232,12 @@ func (c *chance) step() {
 			d = time.Duration(c.rnd.IntN(4000)) * time.Millisecond
 		}
 		c.pass(d)
+	case n < 99:
+		c.govern()
 	default:
 		c.setTable(c.snapshot())
 		c.noteEndpoints()
+		c.changeRules()
 		c.woken = true
 		c.settle()
 	}

@@ -64,7 +64,7 @@ func (p *pool) retire(most int) (n int) {
 	for ; p.waiting() > 0 && n < most; n++ {
 		c := p.next()
 		p.remove(c)
-		p.w.resubmit(c, c.keptCodec, c.kept)
+		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 	for _, list := range [][]*upstream{p.idle, p.open} {
 		for _, u := range list {

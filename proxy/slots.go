@@ -25,8 +25,23 @@ func (d *downstream) adopt(c *call) {
 	}
 	d.calls = c
 	d.inFlight++
+	d.count(1)
 	if !d.outOfOrder && !c.oneway {
 		c.slot = d.newSlot()
+	}
+}
+
+// count keeps a remote proxy's account of who uses it.
+func (d *downstream) count(n int64) {
+	switch {
+	case d.handoff:
+		g := &d.w.p.guard
+		if all := g.overflow.Add(n); all > g.peak.Load() {
+			g.peak.Store(all) // workers may lose a little to each other
+		}
+		d.peak = max(d.peak, d.inFlight)
+	case d.host != nil:
+		d.host.calls.Add(n)
 	}
 }
 
@@ -49,6 +64,7 @@ func (d *downstream) unlink(c *call) {
 	}
 	c.dnext, c.dprev = nil, nil
 	d.inFlight--
+	d.count(-1)
 }
 
 // dismiss lets go of a call that has ended and wakes a frame that waited for it.

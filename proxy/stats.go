@@ -7,39 +7,53 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // workerStats are one worker's counters: plain numbers with a single writer, copied on the loop when somebody asks.
 type workerStats struct {
 	limit   int // methods of one service with counters of their own
 	methods map[string]map[string]*methodStats
+	budgets map[string]*budgets // by service
 	accepted, connected, dials, connectErrors,
-	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
+	writes, stray, late, requeued, requeuesRefused, retriesRefused, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
 	uploads, relays, pauses, lookups, lookupTimeouts, deferred, displaced uint64
-	handedOver [protocol.NumCodes]uint64
-	refused    [protocol.NumCodes]uint64
-	detected   [protocol.NumFramings]uint64
-	malformed  map[string]uint64
-	badReplies map[string]uint64
-	closedDown map[closeReason]uint64
-	closedUp   map[closeReason]uint64
-	started    uint64
-	delays     Histogram // µs from the read that brought a call to its being taken, of one in 8
-	rounds     Histogram // µs from a batch's first event to the end of its flush
-	longest    int64     // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	retried        [govern.NumClasses]uint64 // by what came of the attempt before
+	handedOver     [protocol.NumCodes]uint64
+	refused        [protocol.NumCodes]uint64
+	detected       [protocol.NumFramings]uint64
+	malformed      map[string]uint64
+	badReplies     map[string]uint64
+	closedDown     map[closeReason]uint64
+	closedUp       map[closeReason]uint64
+	started        uint64
+	delays         Histogram                  // µs from the read that brought a call to its being taken, of one in 8
+	rounds         Histogram                  // µs from a batch's first event to the end of its flush
+	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
+	breakersOpened uint64
+	measures       [numMeasures]uint64
 }
 
 // methodStats are the counters of one method.
 type methodStats struct {
 	codes    [protocol.NumCodes]uint64
 	duration Histogram
-	size     Histogram // bytes of requests
-	asked    uint64    // calls when Used was called last
+	size     Histogram    // bytes of requests
+	asked    uint64       // calls when Used was called last
+	budgets  *budgets     // of the service
+	failures *failureRing // nil: none, or it was given to another method
+
+	evidence     cluster.Method
+	breaker      *cluster.Breaker // of the method, if breakerAsked or somebody has set it
+	breakerRound uint32
+	breakerAsked bool
+	other        bool // these are the counters of methods that have none of their own
 }
 
 func (s *workerStats) init(p *Proxy) {
 	s.limit = p.cfg.Limits.MaxMethods
-	s.methods = map[string]map[string]*methodStats{}
+	s.methods, s.budgets = map[string]map[string]*methodStats{}, map[string]*budgets{}
 	s.malformed, s.badReplies = map[string]uint64{}, map[string]uint64{}
 	s.closedDown, s.closedUp = map[closeReason]uint64{}, map[closeReason]uint64{}
 }
@@ -67,10 +81,31 @@ func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
 	}
 	m := ms[name]
 	if m == nil {
-		m = &methodStats{}
+		m = &methodStats{budgets: s.budgetsOf(service), other: name == other}
 		ms[name] = m
 	}
 	return m
+}
+
+// look is method for whoever only asks: it makes nothing that stays.
+func (s *workerStats) look(cl *cluster.Cluster, method []byte) *methodStats {
+	if cl == nil {
+		return &methodStats{other: true}
+	}
+	ms := s.methods[cl.Name]
+	if m := ms[string(method)]; m != nil {
+		return m
+	}
+	return &methodStats{budgets: s.budgets[cl.Name], other: len(ms) >= s.limit}
+}
+
+func (s *workerStats) budgetsOf(service string) *budgets {
+	b := s.budgets[service]
+	if b == nil {
+		b = &budgets{}
+		s.budgets[service] = b
+	}
+	return b
 }
 
 // record counts a call that has ended.
@@ -80,10 +115,12 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.duration.add(took / 1000)
 	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
-	if code == protocol.CodeOK {
-		w.retries.earn()
-	} else {
+	c.src.work.Add(uint64(workUnit + c.size/workBytes))
+	c.stats.budgets.retries.earn(w.p.cfg.Limits.RetryShare)
+	c.stats.budgets.requeues.earn(w.p.cfg.Limits.RequeueShare)
+	if code != protocol.CodeOK {
 		c.src.failed.Add(1)
+		w.noteFailure(c, code)
 	}
 	w.p.access.consider(w, c, code, time.Duration(took))
 }
@@ -164,6 +201,7 @@ type Stats struct {
 	BytesBuffered  int64
 	CallerConns    int64
 	EndpointConns  int64
+	FailedKept     int // calls
 	LastTableSwap  uint64
 	WorkersCounted int
 	index          map[methodKey]int // into Methods
@@ -182,7 +220,7 @@ type RoundStats struct {
 func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}, index: map[methodKey]int{}}
 	parts := make(chan func(*Stats), len(p.workers))
-	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(w.id, len(w.ups)) })
+	err := p.each(ctx, func(w *worker) { parts <- w.figures() })
 	for len(parts) > 0 {
 		(<-parts)(s)
 		s.WorkersCounted++
@@ -199,6 +237,15 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	return s, err
 }
 
+// figures copies what the worker has counted, on the loop.
+func (w *worker) figures() func(*Stats) {
+	add, kept := w.stats.copy(w.id, len(w.ups)), w.failures.kept()
+	return func(s *Stats) {
+		add(s)
+		s.FailedKept += kept
+	}
+}
+
 // copy takes the counters on the loop; the function that it returns adds them up elsewhere.
 func (s *workerStats) copy(id, ups int) func(*Stats) {
 	c := *s
@@ -212,7 +259,9 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 	labelled := map[string]map[string]uint64{
 		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
-		"handed_over": codeMap(&s.handedOver), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"ejections":   reasonMap(&s.ejections),
+		"handed_over": codeMap(&s.handedOver), "retried": classMap(&s.retried), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"protection_measures": measureMap(&s.measures),
 	}
 	return func(t *Stats) {
 		for name, n := range c.counters() {
@@ -238,11 +287,12 @@ func (s *workerStats) counters() map[string]uint64 {
 	return map[string]uint64{
 		"connections_accepted": s.accepted, "endpoint_connections": s.connected, "dials": s.dials,
 		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
-		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
+		"requeued": s.requeued, "requeues_refused": s.requeuesRefused, "retries_refused": s.retriesRefused, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
-		"turns_waited": s.deferred, "displaced": s.displaced,
+		"breakers_opened": s.breakersOpened,
+		"turns_waited":    s.deferred, "displaced": s.displaced,
 	}
 }
 
@@ -279,6 +329,16 @@ func codeMap(a *[protocol.NumCodes]uint64) map[string]uint64 {
 	return out
 }
 
+func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if n > 0 {
+			out[govern.Class(i).String()] = n
+		}
+	}
+	return out
+}
+
 func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
 	out := map[string]uint64{}
 	for i, n := range a {
@@ -287,61 +347,4 @@ func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
 		}
 	}
 	return out
-}
-
-// EndpointStats is what is known of one endpoint.
-type EndpointStats struct {
-	Service  string `json:"service"`
-	Endpoint string `json:"endpoint"`
-	Framing  string `json:"framing"`
-	Mode     string `json:"mode"`
-	Zone     string `json:"zone,omitempty"`
-	Weight   int    `json:"weight"`
-	Conns    int    `json:"connections"`
-	InFlight int    `json:"calls_in_flight"`
-	Waiting  int    `json:"calls_waiting"`
-	Latency  int64  `json:"latency_us"`
-	Down     bool   `json:"backing_off"`
-}
-
-// Clusters returns the endpoints of every service, the remote proxies last.
-func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
-	t := p.table.Load()
-	var out []EndpointStats
-	var all []*cluster.Endpoint
-	add := func(cl *cluster.Cluster) {
-		for _, e := range cl.Endpoints() {
-			all = append(all, e)
-			out = append(out, EndpointStats{
-				Service: cl.Name, Endpoint: e.String(), Framing: e.Wire.Framing.String(), Mode: cl.Mode.String(), Zone: e.Zone,
-				Weight: e.Weight, Conns: int(e.Conns.Load()),
-			})
-		}
-	}
-	for _, name := range t.Names() {
-		add(t.Lookup([]byte(name)))
-	}
-	add(t.Remotes)
-	parts := make(chan []cluster.State, len(p.workers))
-	err := p.each(ctx, func(w *worker) {
-		states := make([]cluster.State, len(all))
-		for i, e := range all {
-			states[i] = e.States[w.id]
-			states[i].DownUntil -= w.now
-			states[i].Failures = 0
-			if pl, ok := states[i].Pool.(*pool); ok {
-				states[i].Failures = pl.waiting()
-			}
-		}
-		parts <- states
-	})
-	for len(parts) > 0 {
-		for i, s := range <-parts {
-			out[i].InFlight += s.Active - s.Failures
-			out[i].Waiting += s.Failures
-			out[i].Latency = max(out[i].Latency, int64(s.Latency/1000))
-			out[i].Down = out[i].Down || s.DownUntil > 0
-		}
-	}
-	return out, err
 }

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
@@ -27,10 +29,16 @@ type worker struct {
 	loop   gnet.EventLoop // set once the control connection is open
 	booted chan struct{}
 
-	now     int64 // worker clock in ns since the process started; fresh at the first event of a batch
-	inBatch bool
-	table   *route.Table // pulled once a batch
-	rnd     *rand.Rand
+	now         int64 // worker clock in ns since the process started; fresh at the first event of a batch
+	inBatch     bool
+	table       *route.Table              // pulled once a batch
+	rules       *govern.Rules             // likewise; nil: there are none
+	ruleCounts  map[string]*govern.Counts // by rule
+	limitQueues limitQueues
+	permits     *permit // free ones
+	resolved    resolved
+	rnd         *rand.Rand
+	dice        *rand.PCG // what rnd draws from
 
 	calls    callTable
 	msg      protocol.Message // of the frame being handled
@@ -43,8 +51,11 @@ type worker struct {
 	lookups  lookups
 	shares   shares
 	wheel    *wheel
-	retries  retryBudget
+	evidence cluster.Evidence
+	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
+	sense    sense
+	failures failures
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
@@ -73,14 +84,15 @@ type worker struct {
 func newWorker(p *Proxy, id int) *worker {
 	w := &worker{
 		id: id, p: p, booted: make(chan struct{}), wheel: newWheel(), armedFor: noTimer,
-		rnd:   rand.New(rand.NewPCG(rand.Uint64(), uint64(id))), // balancing needs spread, not secrecy
+		dice:  rand.NewPCG(rand.Uint64(), uint64(id)), // balancing needs spread, not secrecy
 		downs: map[*downstream]struct{}{}, ups: map[*upstream]struct{}{}, lookups: lookups{byName: map[string]*lookup{}},
 	}
+	w.rnd = rand.New(w.dice)
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
 	w.shares.init()
-	w.retries.left = retryMost
 	w.stats.init(p)
+	w.failures.init(p, p.cfg.Workers)
 	return w
 }
 

@@ -22,7 +22,8 @@ const prefix = "bellhop_"
 // labelOf names the label of the data plane's labelled counters.
 var labelOf = map[string]string{
 	"malformed": "reason", "bad_replies": "reason", "caller_closed": "reason", "endpoint_closed": "reason",
-	"handed_over": "code", "refused_messages": "code", "detected": "framing",
+	"handed_over": "code", "retried": "class", "refused_messages": "code", "protection_measures": "measure", "detected": "framing",
+	"ejections": "reason",
 }
 
 // collector turns the data plane's counters into metrics at each scrape. It is an unchecked collector: which counters
@@ -43,10 +44,13 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.methods(e, st)
 	c.sources(e)
 	c.endpoints(ctx, e)
+	c.breakersOpen(e)
 	c.registry(e)
 	c.ensembles(e)
 	c.kubernetes(e)
 	c.rules(e)
+	c.ruleCounts(ctx, e)
+	c.pressure(e)
 	c.process(e)
 }
 
@@ -93,6 +97,7 @@ func (c collector) plane(e emitter, st *proxy.Stats) {
 	e.gauge("calls_in_flight", "calls in flight; bound: limits.total_calls", float64(st.InFlight), nil)
 	e.gauge("bytes_buffered", "bytes buffered; bound: limits.total_bytes", float64(st.BytesBuffered), nil)
 	e.gauge("caller_connections", "connections of callers; bound: limits.total_connections", float64(st.CallerConns), nil)
+	e.gauge("failed_calls_kept", "failed calls that are remembered for bellhop explain; bound: limits.failed_calls_total", float64(st.FailedKept), nil)
 	e.gauge("open_endpoint_connections", "connections to endpoints", float64(st.EndpointConns), nil)
 	e.gauge("table_version", "version of the routing table in force", float64(st.LastTableSwap), nil)
 	e.gauge("workers", "event loops", float64(c.s.Proxy.Workers()), nil)
@@ -179,7 +184,7 @@ func (c collector) endpoints(ctx context.Context, e emitter) {
 	if err != nil {
 		return // bellhop_workers_counted shows it
 	}
-	type sum struct{ known, down, conns, waiting float64 }
+	type sum struct{ known, down, ejected, conns, waiting float64 }
 	by := map[string]*sum{}
 	for _, p := range list {
 		t := by[p.Service]
@@ -193,12 +198,16 @@ func (c collector) endpoints(ctx context.Context, e emitter) {
 		if p.Down {
 			t.down++
 		}
+		if p.Health != nil && p.Health.State != "closed" {
+			t.ejected++
+		}
 	}
 	labels := []string{"service"}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		t := by[name]
 		e.gauge("service_endpoints", "endpoints known of a service", t.known, labels, name)
 		e.gauge("service_endpoints_backing_off", "endpoints of a service that are not tried after failed connects", t.down, labels, name)
+		e.gauge("service_endpoints_ejected", "endpoints of a service that calls are kept away from, half-open ones included", t.ejected, labels, name)
 		e.gauge("service_endpoint_connections", "connections to endpoints of a service; bound: max_connections each", t.conns, labels, name)
 		e.gauge("service_calls_waiting", "calls that wait for a connection; bound: max_pending per endpoint and worker", t.waiting, labels, name)
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 	"github.com/bellhop-mesh/bellhop/daemonset/rundir"
 	"github.com/bellhop-mesh/bellhop/proxy"
+	"github.com/bellhop-mesh/bellhop/proxy/pressure"
 )
 
 // Role is which of the two kinds of proxy a process is.
@@ -25,6 +26,7 @@ type Config struct {
 	RunDir     string `yaml:"run_dir" help:"the run directory: pub/ is for guests, private/ for the proxy; one proxy each. --run-dir goes before it; $BELLHOP_RUN_DIR is the default where it is set"`
 	Host       string `yaml:"host" help:"this host's name, as endpoints and remote proxies know it; empty: the kernel's host name"`
 	Zone       string `yaml:"zone" help:"this host's zone, for the order same host, same zone, the rest"`
+	Labels     []Text `yaml:"labels" check:"label" help:"labels of this host, KEY=VALUE each, for rules about hosts"`
 	Workers    int    `yaml:"workers" min:"0" max:"64" help:"event loops; 0: one for each CPU that the process may use, at most 16"`
 	AllowCIDRs []Text `yaml:"allow_cidrs" check:"cidr" help:"networks that TCP callers may come from, besides this node's own addresses; a shared proxy is no open relay"`
 
@@ -35,6 +37,7 @@ type Config struct {
 	Defaults    ServiceDefaults `yaml:"service_defaults"`
 	Limits      Limits          `yaml:"limits"`
 	Timeouts    Timeouts        `yaml:"timeouts"`
+	Protection  Protection      `yaml:"protection"`
 	Quarantine  Quarantine      `yaml:"quarantine"`
 	HandOff     HandOff         `yaml:"handoff" role:"local"`
 	Remote      RemoteRole      `yaml:"remote" role:"remote"`
@@ -125,22 +128,28 @@ type ServiceDefaults struct {
 
 // Limits are proxy.Limits.
 type Limits struct {
-	MaxFrame      Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
-	Window        Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
-	Depth         int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
-	SourceCalls   int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
-	TotalCalls    int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
-	SourceBytes   Size `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
-	TotalBytes    Size `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
-	SourceConns   int  `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
-	TotalConns    int  `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
-	SourceQueued  int  `yaml:"source_queued" min:"1" max:"1000000" help:"calls of one source that wait for a connection; below source_calls it leaves room for its calls to other services"`
-	SourceLookups int  `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
-	TotalLookups  int  `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
-	MaxMethods    int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
-	MaxSources    int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
-	IdlePerPool   int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
-	ConnectsOpen  int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
+	MaxFrame      Size    `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
+	Window        Size    `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
+	Depth         int     `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
+	SourceCalls   int     `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
+	TotalCalls    int     `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
+	SourceBytes   Size    `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
+	TotalBytes    Size    `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
+	SourceConns   int     `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
+	TotalConns    int     `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
+	SourceQueued  int     `yaml:"source_queued" min:"1" max:"1000000" help:"calls of one source that wait for a connection; below source_calls it leaves room for its calls to other services"`
+	SourceLookups int     `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
+	TotalLookups  int     `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
+	MaxMethods    int     `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
+	MaxSources    int     `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	FailedCalls   int     `yaml:"failed_calls" min:"0" max:"1000" help:"failed calls of one method that each worker remembers, for bellhop explain; 0: none"`
+	FailedTotal   int     `yaml:"failed_calls_total" min:"1" max:"1000000" help:"failed calls that are remembered in all, about 1.5 kB each"`
+	RetryShare    float64 `yaml:"retry_share" min:"0" max:"1" help:"calls that are sent again though they may have run or were shed, for each call of their service"`
+	RetryMin      int     `yaml:"retry_min" min:"0" max:"100000" help:"... and so many a second besides, for each service"`
+	RequeueShare  float64 `yaml:"requeue_share" min:"0" max:"2" help:"calls that are offered to another endpoint because they are provably unsent, for each call of their service"`
+	RequeueMin    int     `yaml:"requeue_min" min:"0" max:"100000" help:"... and so many a second besides, for each service"`
+	IdlePerPool   int     `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
+	ConnectsOpen  int     `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
 }
 
 // Timeouts are proxy.Timeouts.
@@ -159,6 +168,16 @@ type Timeouts struct {
 	Stall        time.Duration `yaml:"stall" min:"10ms" max:"1h" help:"a multiplexed connection to an endpoint with calls in flight and no byte"`
 	KeepAlive    time.Duration `yaml:"keepalive" min:"1s" max:"2h" help:"TCP keepalive to endpoints"`
 	UserTimeout  time.Duration `yaml:"user_timeout" min:"100ms" max:"1h" help:"TCP_USER_TIMEOUT to endpoints: written bytes that nobody acknowledges"`
+}
+
+// Protection is what the proxy does against more calls than it can carry.
+type Protection struct {
+	Profile string        `yaml:"profile" oneof:"auto,small,medium,large,off" help:"thresholds for a class of hardware; auto: small up to 1 CPU or 512 MiB, large from 8 CPUs and 8 GiB on, else medium; off: the proxy does not protect itself"`
+	CPU     float64       `yaml:"cpu" min:"0" max:"0.99" help:"the share of the CPU time it may use (its cgroup's quota, or all CPUs) from which it begins to protect itself; 0: the profile's"`
+	Delay   time.Duration `yaml:"queue_delay" min:"0s" max:"10s" help:"the mean wait of calls for a worker from which it begins to; 0s: the profile's"`
+	Memory  float64       `yaml:"memory" min:"0" max:"0.99" help:"the share of its memory limit (GOMEMLIMIT, or its cgroup's) from which it begins to; 0: the profile's"`
+	MoveTTL time.Duration `yaml:"move_ttl" min:"0s" max:"10m" help:"how long a source is asked to use the remote tier, renewed while it would be too much again; 0s: nobody is asked"`
+	Reserve float64       `yaml:"reserve" min:"0" max:"0.9" help:"a remote proxy: the share of what it can carry that is kept for callers whose local proxy is gone"`
 }
 
 // Quarantine is proxy.Quarantine.
@@ -259,13 +278,16 @@ func Default(r Role) *Config {
 		Limits: Limits{
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-			SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+			SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+			FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal,
+			RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{
 			Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call,
 			MaxCall: t.MaxCall, Lookup: t.Lookup, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
 			KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
 		},
+		Protection:  Protection{Profile: pressure.Auto, MoveTTL: 30 * time.Second, Reserve: 0.3},
 		Quarantine:  Quarantine{Strikes: q.Strikes, Window: q.Window, First: q.First, Most: q.Most},
 		Remote:      RemoteRole{Grant: Grant{Calls: 256, Bytes: 64 << 20}},
 		AddressFile: AddressFile{Lease: addrfile.DefaultLease},

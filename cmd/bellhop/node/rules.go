@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/config"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/rules"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/registry/file"
@@ -59,6 +60,9 @@ func (n *node) startRules(context.Context) error {
 		return nil
 	}
 	n.rules.OnChange(func(*rules.Rules) { n.swapTable() })
+	n.table.Lock()
+	n.obeyHostRules() // those of the last run
+	n.table.Unlock()
 	n.spawn(func(ctx context.Context) { _ = n.rules.Run(ctx) }) // returns nil
 	return nil
 }
@@ -93,4 +97,15 @@ func CheckRules(u registry.Update, r *rules.Rules) error {
 		errs = append(errs, fmt.Errorf("the rules do not fit the service %s: %s", c.Service, c.Problem))
 	}
 	return errors.Join(errs...)
+}
+
+// callRules are the rules for calls in force; nil: there are none.
+func (n *node) callRules() *govern.Rules {
+	if n.rules == nil {
+		return nil
+	}
+	if r := n.rules.Rules(); r != nil {
+		return r.Govern()
+	}
+	return nil
 }

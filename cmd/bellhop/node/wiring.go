@@ -19,7 +19,9 @@ func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-		SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+		SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+		FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal,
+		RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
 }
 
@@ -46,6 +48,8 @@ func bounds(c *config.Config) map[string]float64 {
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
 		"source_queued": float64(l.SourceQueued), "source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
+		"failed_calls": float64(l.FailedCalls), "failed_calls_total": float64(l.FailedTotal),
+		"retry_share": l.RetryShare, "retry_min": float64(l.RetryMin), "requeue_share": l.RequeueShare, "requeue_min": float64(l.RequeueMin),
 		"idle_per_pool": float64(l.IdlePerPool), "connects_open": float64(l.ConnectsOpen),
 	}
 }
@@ -108,8 +112,10 @@ func (n *node) swapTable() {
 	if err != nil {
 		n.Log.Error("some services stay as they were", "error", err)
 	}
+	n.proxy.SetRules(n.callRules())
 	n.proxy.SetTable(t)
 	n.beacon.SetRemote(remoteAddrs(t))
+	n.obeyHostRules()
 }
 
 // remoteAddrs are the remote proxies for the address file, in this host's order of preference.

@@ -1,7 +1,8 @@
-// Package status is the table that `bellhop status` prints. It must never ask anybody anything: it turns one
-// admin.Status into text.
+// Package status is what `bellhop status` and `bellhop explain` print. It must never ask anybody anything: it turns what the
+// admin side has said into text.
 //
 //	admin.Status ─► Write ─► headline, listeners, services with their endpoints, remote proxies, sources, total
+//	proxy.Explanation ─► Explain ─► verdict, rules, limits, settings, endpoints, budgets, source, failed calls
 package status
 
 import (
@@ -20,6 +21,7 @@ import (
 type Options struct {
 	MaxSources int // the busiest so many; 0: 10
 	Width      int // columns of the terminal, longer lines are cut; 0: no bound
+	Color      bool
 }
 
 // Write prints s. The error is w's.
@@ -69,6 +71,7 @@ func headline(b *strings.Builder, s *admin.Status) {
 		fmt.Fprintf(b, "PROTECTED: %d endpoints of %s (%s) since %s, which %s does not name any more\n",
 			p.Endpoints, who, p.Why, p.Since.Format(time.TimeOnly), p.Source)
 	}
+	pressed(b, s)
 	if s.Problem != "" {
 		fmt.Fprintf(b, "THE REGISTRY IS WRONG, what was read before stands:\n  %s\n", strings.ReplaceAll(s.Problem, "\n", "\n  "))
 	}
@@ -137,7 +140,12 @@ func services(s *admin.Status) (rows []string) {
 
 func endpoint(e *proxy.EndpointStats) []any {
 	name := e.Endpoint
-	if e.Down {
+	switch h := e.Health; {
+	case h != nil && h.Reason == "manual":
+		name += " (closed by hand)"
+	case h != nil && h.State != "closed":
+		name += " (kept away from: " + h.Reason + ")"
+	case e.Down:
 		name += " (backing off)"
 	}
 	return []any{name, e.Mode, e.Framing, e.Conns, e.InFlight, e.Waiting}
