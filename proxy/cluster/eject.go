@@ -30,7 +30,7 @@ const (
 	leastFailed   = 5          // failed calls of an endpoint
 	leastTimed    = 5          // timed calls of an endpoint
 	leastSiblings = 5          // calls of its siblings
-	leastSlower   = int64(1e6) // ns by which it is slower
+	leastSlower   = int64(5e5) // ns by which it is slower
 	leastConnects = 3          // failed connects in a row
 )
 

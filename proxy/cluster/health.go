@@ -203,10 +203,7 @@ func (e *Endpoint) weightNow(q *query) int {
 	if e.special.Load() == 0 {
 		return e.Weight << 8
 	}
-	if e.held.Load() != nil && !q.panic {
-		return 0
-	}
-	if e.shut(q.now) {
+	if !q.panic && !e.free(q.now) || e.shut(q.now) {
 		return 0
 	}
 	if q.lenient || q.panic {
@@ -238,14 +235,13 @@ func (e *Endpoint) shut(now int64) bool {
 // Admits reports whether the endpoint may go on serving who has it already: it is not backing off, and not kept away
 // from. Loop only.
 func (e *Endpoint) Admits(worker int, now int64) bool {
-	if e.States[worker].DownUntil > now {
-		return false
-	}
-	if e.special.Load()&isHeld == 0 {
-		return true
-	}
+	return e.States[worker].DownUntil <= now && (e.special.Load()&isHeld == 0 || e.free(now))
+}
+
+// free reports whether nothing holds the endpoint. What somebody has said by hand may be over without a look at it since.
+func (e *Endpoint) free(now int64) bool {
 	h := e.held.Load()
-	return h == nil || h.why.Reason == ReasonManual && now >= h.until // nobody has looked since
+	return h == nil || h.why.Reason == ReasonManual && now >= h.until
 }
 
 // healthy is Admits for whoever counts: an endpoint that is new is healthy.
