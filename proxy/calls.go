@@ -67,6 +67,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 		if code = w.poolOf(c.cluster, ep).submit(c, m); code == protocol.CodeOK {
 			return
 		}
+		c.tries.turnedAway(code)
 	}
 	if !w.handOver(c, m, code) {
 		if w.servedHere(c, m) {

@@ -87,7 +87,8 @@ type Setting struct {
 // SourceState is what is known of the source of a call.
 type SourceState struct {
 	SourceStats
-	Known      bool              `json:"known"` // it has a connection, or is remembered
+	Known      bool              `json:"known"`          // it has a connection, or is remembered
+	Near       []string          `json:"near,omitempty"` // sources whose keys are like it, when it is not
 	Namespace  string            `json:"namespace,omitempty"`
 	Unit       string            `json:"unit,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
@@ -150,6 +151,9 @@ func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	x.Known = cl != nil
 	x.Source = p.sourceState(src, known)
 	p.explainRules(x, &q, q.message(), src)
+	if !known && q.Source != "" {
+		x.Source.Near = near(p.sources.keys(), q.Source)
+	}
 	parts := make(chan explained, len(p.workers))
 	err := p.each(ctx, func(w *worker) { parts <- w.explain(&q, src, cl, t.Remotes) })
 	all := make([]explained, 0, len(p.workers))
@@ -281,6 +285,12 @@ func (s *sources) find(key string) (src *source, known bool) {
 	return src, false
 }
 
+func (s *sources) keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.byKey))
+}
+
 func (p *Proxy) sourceState(src *source, known bool) SourceState {
 	lim := &p.cfg.Limits
 	return SourceState{
@@ -305,7 +315,7 @@ func near(names []string, name string) []string {
 		if low != "" && (strings.HasPrefix(l, low) || strings.HasSuffix(l, "."+low)) {
 			far = min(far, 1)
 		}
-		if far <= max(1, len(name)/3) && n != other && n != name {
+		if far <= (len(name)+2)/3 && n != other && n != name {
 			list = append(list, likeness{n, far})
 		}
 	}

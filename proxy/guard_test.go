@@ -87,6 +87,24 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// TestAsksNoMore: once the load is gone nobody else is asked, though the level falls slowly.
+func TestAsksNoMore(t *testing.T) {
+	g := newGuarded(t)
+	g.open("heavy")
+	g.open("light")
+	work := map[string]uint64{"heavy": 1000, "light": 100}
+	g.run(2*time.Second, 1, work)
+	g.run(10*time.Second, 0.2, work)
+	for _, ttl := range g.asked {
+		if _, ok := ttl["light"]; ok {
+			t.Fatalf("asked to move: %v", g.asked)
+		}
+	}
+	if len(g.asked) == 0 {
+		t.Error("nobody was asked")
+	}
+}
+
 // TestNobodyToMoveTo: without a remote proxy nobody is asked to use it.
 func TestNobodyToMoveTo(t *testing.T) {
 	g := newGuarded(t)

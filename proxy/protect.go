@@ -210,7 +210,7 @@ func (g *guard) askToMove(now int64, s pressure.State, users []pressure.User, li
 	if c.Move == nil {
 		return
 	}
-	in := pressure.MoveInput{State: s, Load: g.load, Users: users, Budget: g.budget(), All: all}
+	in := pressure.MoveInput{State: s, Now: g.presses(), Load: g.load, Users: users, Budget: g.budget(), All: all}
 	moved, changed := g.moves.Step(time.Duration(now), &in)
 	if !changed {
 		return
@@ -226,6 +226,16 @@ func (g *guard) askToMove(now int64, s pressure.State, users []pressure.User, li
 	}
 	c.Move(ttl)
 	g.p.logMoved(moved, s, all)
+}
+
+// presses reports whether anything is measured now that counts as much pressure.
+func (g *guard) presses() bool {
+	for i, r := range g.p.cfg.Protection.Pressure.Signals {
+		if r.High > r.Low && g.mean[i] >= r.Low+(r.High-r.Low)/4 {
+			return true
+		}
+	}
+	return false
 }
 
 // budget is how many calls in flight the remote tier would take from those who are asked to move; -1: nobody has said.

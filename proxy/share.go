@@ -27,8 +27,9 @@ const (
 // sharedFor is how long after two sources were active work goes on being shared out, in ns: who comes rarely finds room.
 const sharedFor = int64(100e6)
 
-// sampleEvery is one in how many times that a connection's bytes are taken a clock is read.
-const sampleEvery = 16
+// sampleEvery is one in how many times that a connection's bytes are taken a clock is read, by chance: callers come in
+// step.
+const sampleEvery = 8
 
 // bytesCost is what so many bytes add to a call's cost, copied as they are a few times.
 func bytesCost(n int) int64 { return int64(n) / 2 }
@@ -154,14 +155,14 @@ func (d *downstream) share(buf []byte) (used int) {
 	switch {
 	case d.place.Queued(): // its turn comes
 		return 0
-	case s.touch(l, w.now) && d.upload == nil && (!s.turns.Ahead(&l.flow) || s.heavy(l, w.now)):
+	case s.touch(l, w.now) && d.upload == nil && (!s.turns.Ahead(&l.flow) || w.flushPending && s.heavy(l, w.now)):
 		d.stopped = true
 		return 0
 	}
 	if s.sample--; s.sample > 0 {
 		return d.consume(buf)
 	}
-	s.sample = sampleEvery
+	s.sample = w.nextSample()
 	before, at := s.charged, w.p.clock()
 	w.delayed(l, at-w.now)
 	used = d.consume(buf)
@@ -195,7 +196,7 @@ func (w *worker) serveTurns() {
 		d := i.Value
 		s.turns.Remove(i)
 		if s.sample--; s.sample <= 0 {
-			s.sample = sampleEvery
+			s.sample = w.nextSample()
 			w.delayed(d.lane, at-d.since)
 		}
 		before := s.charged
@@ -227,6 +228,8 @@ func (w *worker) serveTurn(d *downstream) {
 	}
 }
 
+func (w *worker) nextSample() int { return 1 + w.rnd.IntN(2*sampleEvery-1) }
+
 // learn compares what work took with what it was estimated at, and a source's with what is usual: calls that have to be
 // transcoded or inflated cost their source more. One sample counts little: the loop may have been interrupted.
 func (s *shares) learn(l *lane, took, estimate int64) {
@@ -236,7 +239,7 @@ func (s *shares) learn(l *lane, took, estimate int64) {
 	}
 	r := float64(took) / float64(estimate)
 	s.pace += (min(r, most*s.pace) - s.pace) / 64
-	l.factor += (min(max(r/s.pace, 0), most) - l.factor) / sampleEvery
+	l.factor += (min(max(r/s.pace, 0), most) - l.factor) / 16
 	l.factor = max(l.factor, 1)
 }
 

@@ -42,8 +42,9 @@ func (s *shares) used(l *lane, now, cost int64) {
 	s.all.recent += cost
 }
 
-// heavy reports whether a source has used much more than its share lately. It gets what is left of a round, then: the calls
-// of others find nothing of it before them.
+// heavy reports whether a source has used much more than its share lately. Where a poll round brings calls of several it gets
+// what is left of it, then: the calls of others find next to nothing of it before them. (Where a round brings one call only,
+// waiting for its end would be no use to anybody, and costs a wake-up.)
 func (s *shares) heavy(l *lane, now int64) bool {
 	recent := l.use.recent >> min(uint64(now>>epochBits-l.use.epoch), 63)
 	if recent <= quantum {

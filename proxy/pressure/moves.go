@@ -21,7 +21,9 @@ type Moved struct {
 
 // MoveInput is what a decision rests on.
 type MoveInput struct {
-	State  State
+	State State
+	// Now: the pressure is there still, and not only what a moment ago has left in State, which falls slowly.
+	Now    bool
 	Load   float64 // how much of what can be carried is used: 1 is where pressure begins
 	Users  []User
 	Budget int64 // calls in flight that the remote tier would take; < 0: not known
@@ -90,7 +92,7 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 		switch {
 		case in.All:
 			changed = m.all(now, in) || changed
-		case in.State.Level >= AskToMove && !in.State.Calm && (in.State.Level > AskToMove || now-in.State.Since >= believe):
+		case in.State.Level >= AskToMove && in.Now && (in.State.Level > AskToMove || now-in.State.Since >= believe):
 			changed = m.ask(now, in, total) || changed
 		case in.State.Level < AskToMove:
 			changed = m.release(now, in) || changed

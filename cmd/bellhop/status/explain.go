@@ -298,6 +298,9 @@ func source(b *strings.Builder, x *proxy.Explanation) {
 		return
 	case !s.Known:
 		fmt.Fprintf(b, "source %s has no connection here: its workload, namespace and labels are not known, and rules that ask for them do not match\n", clean(s.Source))
+		if len(s.Near) > 0 {
+			fmt.Fprintf(b, "  sources like it: %s\n", clean(strings.Join(s.Near, ", ")))
+		}
 		return
 	}
 	fmt.Fprintf(b, "source %s: %d connections, %d of %d calls in flight (%d when all is wanted), %d of %d queued, %s of %s buffered\n", clean(s.Source), s.Conns,
@@ -341,6 +344,19 @@ func sum(m map[string]uint64) (n uint64) {
 	return n
 }
 
+// turnedAway says why an endpoint could not take a call.
+func turnedAway(code string) string {
+	switch code {
+	case "connect":
+		return "connecting has failed lately"
+	case "queue_full":
+		return "its queue was full (max_pending)"
+	case "source_queue":
+		return "the source had too many calls waiting (limits.source_queued)"
+	}
+	return code
+}
+
 func failure(b *strings.Builder, f *proxy.FailedCall, p paint) {
 	fmt.Fprintf(b, "%s  %s after %s, from %s", f.At.Format("15:04:05.000"), p.in(red, f.Code), micros(uint64(max(f.TookUS, 1))), clean(f.Source))
 	if f.Caller != "" {
@@ -359,9 +375,11 @@ func failure(b *strings.Builder, f *proxy.FailedCall, p paint) {
 		fmt.Fprintf(b, "    %s\n", clean(f.Text))
 	}
 	for i, a := range f.Attempts {
-		what := "not over when the call ended, or it had no room"
+		what := "not over when the call ended"
 		switch a.Class {
 		case "unknown":
+		case "turned_away":
+			what = "could not take it: " + turnedAway(a.Code)
 		case "connect":
 			what = "no connection could be opened"
 		default:

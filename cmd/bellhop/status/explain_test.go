@@ -66,7 +66,7 @@ func explained() *proxy.Explanation {
 			{
 				At: at.Add(-time.Second), Code: "deadline", Text: "service com.example.Hello did not answer hello within 200ms (rule fast)", Source: "2f0c5c1e", Caller: "till",
 				Rule: "fast", TookUS: 200_400, QueuedUS: 1500,
-				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.3:9090", Class: "connect"}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
+				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.3:9090", Class: "connect"}, {Endpoint: "10.0.0.4:9090", Class: "turned_away", Code: "queue_full"}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
 			},
 			{At: at.Add(-time.Minute), Code: "no_endpoint", Text: "bad\nnews", Source: "uid:0", Handed: true, Oneway: true},
 		},
