@@ -81,7 +81,11 @@ func (w *worker) observe(c *call, class govern.Class) {
 
 // observeConnect tells it that connecting failed. Loop only.
 func (w *worker) observeConnect(cl *cluster.Cluster, e *cluster.Endpoint) {
-	if !e.Remote {
-		w.stats.ejections[cl.ConnectFailed(e, w.id, w.now)]++
+	if e.Remote {
+		return
+	}
+	why := cl.ConnectFailed(e, w.id, w.now)
+	if w.stats.ejections[why]++; why == cluster.ReasonConnect {
+		w.recheck(e)
 	}
 }
