@@ -88,9 +88,9 @@ func (d *downstream) closed(err error) {
 		d.lane.leave(w)
 	}
 	w.p.guard.leave(d.host)
+	d.offended(reason) // before its source may be forgotten
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
-	d.offended(reason)
 	w.p.logClose("caller", reason, err, d)
 }
 
