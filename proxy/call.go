@@ -307,7 +307,7 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
 		return
 	}
-	w.choose(c, m)
+	w.goOnHere(c, m)
 }
 
 // requeue offers a call that is provably unsent to another endpoint, within its budget.

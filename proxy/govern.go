@@ -109,18 +109,30 @@ func (w *worker) toRemote(c *call, m *protocol.Message) bool {
 	return false
 }
 
-// servedHere has a call served here after all that a rule sent away, when no remote proxy could be reached.
+// servedHere has a call served here after all that a rule or a drain sent away, when no remote proxy could be reached.
 func (w *worker) servedHere(c *call, m *protocol.Message) bool {
-	if !c.ruledAway || c.retried {
+	if !c.ruledAway && !c.returns || c.retried {
 		return false
 	}
 	cl := w.table.Lookup(c.to.Service)
 	if cl == nil {
 		return false
 	}
+	if c.returns {
+		c.returns, c.spilled, c.hops = false, false, remote.MaxHops // it goes nowhere else
+	}
 	c.cluster, c.handed, c.ruledAway, c.tries = cl, false, false, attempts{}
-	w.choose(c, m)
+	w.goOnHere(c, m)
 	return true
+}
+
+// goOnHere chooses an endpoint for a call, or governs it first: it went to the remote tier before.
+func (w *worker) goOnHere(c *call, m *protocol.Message) {
+	if c.policy == nil && !c.handed {
+		w.govern(c, m)
+		return
+	}
+	w.choose(c, m)
 }
 
 // ruledDeadline puts a rule's deadline in force: it goes before the service's, and bounds what the caller brought.
