@@ -11,8 +11,9 @@ import (
 // and with the next table for those that were in use: no call waits for that again. Version and labels are the
 // registry's word on an endpoint and no part of its identity: when they change, its connections and its health stay.
 
-// maxViews bounds the views of one cluster.
-const maxViews = 64
+// maxViews bounds the views of one cluster. From half of it on those that nobody has used since the last one was made go: rules
+// that are replaced leave theirs behind.
+const maxViews = 128
 
 type view struct {
 	part  *govern.Part
@@ -21,7 +22,7 @@ type view struct {
 }
 
 // View returns the cluster's endpoints that belong to a part, for choosing only: whose connections they are is the
-// cluster's to say. The parts of one Key must be the same. nil: there are too many views (more than 64). Safe for
+// cluster's to say. The parts of one Key must be the same. nil: too many are in use (maxViews). Safe for
 // concurrent use.
 func (c *Cluster) View(p *govern.Part) *Cluster {
 	if p.Version == "" && p.Zone == "" && len(p.Labels) == 0 {
@@ -59,6 +60,9 @@ func (c *Cluster) addView(p *govern.Part, inUse bool) *Cluster {
 		if old != nil {
 			list = *old
 		}
+		if len(list) >= maxViews/2 {
+			list = lately(list)
+		}
 		if len(list) >= maxViews {
 			return nil
 		}
@@ -71,6 +75,16 @@ func (c *Cluster) addView(p *govern.Part, inUse bool) *Cluster {
 			return made.of
 		}
 	}
+}
+
+// lately returns the views that were in use since it was asked last.
+func lately(list []*view) (out []*view) {
+	for _, v := range list {
+		if v.inUse.Swap(false) {
+			out = append(out, v)
+		}
+	}
+	return out
 }
 
 // CarryViews makes those views that were in use of an earlier table's cluster. old may be nil. Before it is in use only.

@@ -72,21 +72,39 @@ func TestViewUsable(t *testing.T) {
 	}
 }
 
-// TestViewsBound: there are so many and no more; the next table has those that were in use.
+// TestViewsBound: there are so many and no more, those that nobody uses any more make room, and the next table has those that
+// were in use.
 func TestViewsBound(t *testing.T) {
 	c := compile(t, versions(70), here)
 	part := func(i int) *govern.Part {
 		return &govern.Part{Key: fmt.Sprint(i), Labels: map[string]string{"n": fmt.Sprint(i)}}
 	}
-	for i := range 70 {
+	first := c.View(part(0))
+	for i := range 1000 {
+		if c.View(part(i)) == nil || c.View(part(0)) != first {
+			t.Fatalf("view %d: it is not there, or one that is in use has gone", i)
+		}
+	}
+	if n := len(*c.views.Load()); n > maxViews/2+1 {
+		t.Errorf("there are %d views", n)
+	}
+	c = compile(t, versions(70), here)
+	for i := range maxViews + 1 {
+		for j := range i {
+			c.View(part(j))
+		}
 		if v := c.View(part(i)); (v == nil) != (i >= maxViews) {
 			t.Fatalf("view %d: %v", i, v)
 		}
 	}
+	c = compile(t, versions(70), here)
+	for i := range maxViews / 2 {
+		c.View(part(i))
+	}
 	later := versions(70)
 	later.Endpoints[3].Labels["n"] = "new"
 	d := again(t, c, later)
-	if list := d.views.Load(); list == nil || len(*list) != maxViews {
+	if list := d.views.Load(); list == nil || len(*list) != maxViews/2 {
 		t.Fatal("the views were not made for the next table")
 	}
 	if v := d.View(part(3)); len(v.Endpoints()) != 0 {
