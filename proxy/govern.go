@@ -71,7 +71,7 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 // denied reports whether the rules deny a call that leaves before it was governed: a bound is reached, or its service is not
 // known here. The remote proxy would not ask, for it does not know who calls.
 func (w *worker) denied(c *call, m *protocol.Message) bool {
-	if c.policy != nil || w.rules == nil {
+	if c.policy != nil || w.rules == nil || ownService(string(c.to.Service)) {
 		return false
 	}
 	var r *govern.Resolved

@@ -186,7 +186,15 @@ func (w *worker) yield(e *cluster.Endpoint) {
 // expired: calls have waited for a place.
 func (p *pool) expired(int64) {
 	if p.waiting() > 0 {
-		p.grow()
+		p.growOrScatter()
+	}
+}
+
+// growOrScatter opens connections; where none can be had and nobody looks again, the calls that wait go elsewhere.
+func (p *pool) growOrScatter() {
+	p.grow()
+	if p.conns == 0 && p.timer.slot == 0 {
+		p.scatter(false)
 	}
 }
 
@@ -323,10 +331,7 @@ func (p *pool) lost(u *upstream) {
 		p.notBefore = p.w.now + leaveFor
 	}
 	if p.waiting() > 0 {
-		p.grow()
-		if p.conns == 0 && p.timer.slot == 0 {
-			p.scatter(false)
-		}
+		p.growOrScatter()
 	}
 }
 

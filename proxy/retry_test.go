@@ -35,3 +35,22 @@ func TestGivenUpPays(t *testing.T) {
 		t.Errorf("the second attempt owes %v, the first %v", second.flow, first.flow)
 	}
 }
+
+// TestPlaceNotHad: calls that wait for another worker to give its place up go elsewhere when the endpoint can't be connected to
+// meanwhile.
+func TestPlaceNotHad(t *testing.T) {
+	r := newRig(t, nil, &registry.Snapshot{Services: map[string]*registry.Service{"Echo": {
+		Name: "Echo", Balancer: "round-robin", MaxConns: 1, Timeout: time.Minute, Endpoints: []registry.Endpoint{{Addr: "e1:1"}, {Addr: "e2:1"}},
+	}}})
+	e := r.p.Table().Lookup([]byte("Echo")).Endpoints()[0]
+	e.Conns.Add(1) // another worker's
+	r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: "a"}).bring(frame("Echo:say", 1, 1, 1, "x"))
+	if len(r.dials) != 0 {
+		t.Fatal("the call does not wait for a place")
+	}
+	e.States[0].ConnectFailed(r.now) // it closes at once what it accepts
+	r.pass(10 * time.Millisecond)
+	if len(r.dials) != 1 || r.dials[0].endpoint.Addr != "e2:1" {
+		t.Error("the call waits for its deadline")
+	}
+}
