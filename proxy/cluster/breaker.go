@@ -16,7 +16,7 @@ const slots = 8
 // window counts calls in a sliding window for one rule.
 type window struct {
 	rule  govern.Breaker
-	next  *window // of another rule, for the same endpoint
+	next  *window // of another rule
 	slots [slots]slot
 }
 
@@ -25,7 +25,7 @@ type slot struct {
 	calls, failed, slow atomic.Uint32
 }
 
-// maxWindows bounds the rules that count for one endpoint at once: beyond, all begin anew.
+// maxWindows bounds the rules that count for one endpoint or method at once: beyond, all begin anew.
 const maxWindows = 16
 
 // Took is how one call ended, as a breaker sees it.
@@ -101,7 +101,7 @@ func (o *Outcome) Trip(r *govern.Breaker, name string) bool {
 		return false
 	}
 	t := o.took()
-	opens, calls, bad, slow := e.windowOf(r).count(&t)
+	opens, calls, bad, slow := e.trips.of(r).count(&t)
 	if !opens {
 		return false
 	}
@@ -112,7 +112,7 @@ func (o *Outcome) Trip(r *govern.Breaker, name string) bool {
 	if !o.Cluster.holdWithin(e, o.Now, why, spanOf(r), r.Probes, r.MaxShare) {
 		return false
 	}
-	e.trips.Store(nil)
+	e.trips.first.Store(nil)
 	return true
 }
 
@@ -120,10 +120,13 @@ func spanOf(r *govern.Breaker) span {
 	return span{base: max(int64(r.OpenFor), 1), most: max(int64(r.MaxOpen), int64(r.OpenFor), 1)}
 }
 
-// windowOf finds or makes an endpoint's window for a rule.
-func (e *Endpoint) windowOf(r *govern.Breaker) *window {
+// windows are those of the rules that count for one endpoint or method.
+type windows struct{ first atomic.Pointer[window] }
+
+// of finds or makes a rule's.
+func (l *windows) of(r *govern.Breaker) *window {
 	for {
-		first := e.trips.Load()
+		first := l.first.Load()
 		n := 0
 		for w := first; w != nil; w = w.next {
 			if w.rule == *r {
@@ -135,7 +138,7 @@ func (e *Endpoint) windowOf(r *govern.Breaker) *window {
 		if n < maxWindows {
 			made.next = first
 		}
-		if e.trips.CompareAndSwap(first, made) {
+		if l.first.CompareAndSwap(first, made) {
 			return made
 		}
 	}
@@ -143,7 +146,7 @@ func (e *Endpoint) windowOf(r *govern.Breaker) *window {
 
 // Breaker is the circuit breaker of one method, over all workers. The zero value is closed. Safe for concurrent use.
 type Breaker struct {
-	counts atomic.Pointer[window]
+	counts windows
 	held   atomic.Pointer[hold]
 	past   atomic.Pointer[past]
 	hand   atomic.Pointer[byHand]
@@ -182,15 +185,7 @@ func (b *Breaker) Count(o *Outcome, r *govern.Breaker, name string) bool {
 	if h := b.hand.Load(); h != nil && o.Now < h.until {
 		return false
 	}
-	w := b.counts.Load()
-	if w == nil || w.rule != *r {
-		made := &window{rule: *r}
-		if !b.counts.CompareAndSwap(w, made) {
-			return false // another worker's is there for the next one
-		}
-		w = made
-	}
-	opens, calls, bad, slow := w.count(&t)
+	opens, calls, bad, slow := b.counts.of(r).count(&t)
 	if !opens {
 		return false
 	}
@@ -203,7 +198,7 @@ func (b *Breaker) Count(o *Outcome, r *govern.Breaker, name string) bool {
 	if !b.held.CompareAndSwap(nil, h) {
 		return false
 	}
-	b.counts.Store(nil)
+	b.counts.first.Store(nil)
 	return true
 }
 
@@ -225,7 +220,7 @@ func (b *Breaker) Set(open bool, until int64) {
 	if !open {
 		b.held.Store(nil)
 		b.past.Store(nil)
-		b.counts.Store(nil)
+		b.counts.first.Store(nil)
 	}
 }
 

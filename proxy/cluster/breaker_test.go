@@ -67,6 +67,28 @@ func TestMethodBreaker(t *testing.T) {
 	}
 }
 
+// TestMethodRules: two rules that speak of one method, for different callers, count each for itself.
+func TestMethodRules(t *testing.T) {
+	w := newWorld(t, service("", 0, 0))
+	rules := []*govern.Breaker{
+		{Scope: govern.PerMethod, Window: 10 * time.Second, MinCalls: 5, ErrorRate: 0.5, OpenFor: time.Second, MaxOpen: time.Minute, Probes: 1},
+		{Scope: govern.PerMethod, Window: 10 * time.Second, MinCalls: 10, ErrorRate: 0.5, OpenFor: time.Second, MaxOpen: time.Minute, Probes: 1},
+	}
+	var b Breaker
+	opened := 0
+	for i := range 10 {
+		w.now += 1e6
+		o := Outcome{Cluster: w.c, Endpoint: w.c.Endpoints()[0], Method: &Method{}, Class: govern.ClassFailed, Sent: w.now, Now: w.now + 1e6, MethodName: []byte("m")}
+		if b.Count(&o, rules[i%2], "r") {
+			opened = i + 1
+			break
+		}
+	}
+	if opened != 9 { // the fifth call of the first rule
+		t.Errorf("it opened with call %d, want 9", opened)
+	}
+}
+
 // TestProbesAtOnce: calls that come while it is half open are let through up to the number of probes, and more only when
 // nothing was heard of those for long.
 func TestProbesAtOnce(t *testing.T) {

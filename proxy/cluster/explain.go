@@ -55,7 +55,7 @@ func (e *Endpoint) Set(open bool, now, until int64) {
 			e.release(h, now)
 		}
 		e.past.Store(nil)
-		e.trips.Store(nil)
+		e.trips.first.Store(nil)
 		if e.held.Load() == nil {
 			return
 		}

@@ -108,7 +108,7 @@ type health struct {
 	suspect atomic.Int64 // worker clock, ns: until then some calls go to siblings, to compare
 	spared  atomic.Int64 // worker clock, ns: not held before, by hand
 	said    atomic.Pointer[complaint]
-	trips   atomic.Pointer[window]
+	trips   windows
 }
 
 // begins marks an endpoint that is new, and that nobody has looked at.
