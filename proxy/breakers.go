@@ -73,7 +73,14 @@ const sweepEvery = int64(1e9) // ns
 // it. The policy is known. Loop only.
 func (w *worker) breakerAllows(c *call) (protocol.Fault, bool) {
 	br := w.methodBreaker(c)
-	if br == nil || c.dry == nil && br.Allow(w.now) || c.dry != nil && br.Would(w.now) {
+	switch {
+	case br == nil:
+		return protocol.Fault{}, true
+	case !c.wantsBreaker(): // what others' calls have told of the method is no business of its
+		if !br.Shut(w.now) {
+			return protocol.Fault{}, true
+		}
+	case c.dry == nil && br.Allow(w.now) || c.dry != nil && br.Would(w.now):
 		return protocol.Fault{}, true
 	}
 	return protocol.Fault{Code: protocol.CodeBreaker, Message: openText(c, br.Health(w.now), w.now)}, false
@@ -85,7 +92,7 @@ func (w *worker) methodBreaker(c *call) *cluster.Breaker {
 	if c.dry != nil && !s.other { // none is made
 		return w.p.breakers.find(methodKey{c.cluster.Name, string(c.to.Method)}, false, w.now)
 	}
-	wants := c.policy.Breaker != nil && c.policy.Breaker.Scope == govern.PerMethod
+	wants := c.wantsBreaker()
 	if round := w.p.breakers.round.Load(); s.breakerRound != round || wants && s.breaker == nil && w.now >= s.breakerAgain {
 		if s.breakerRound = round; wants {
 			s.breakerAgain = w.now + sweepEvery // where there was no room
@@ -96,6 +103,11 @@ func (w *worker) methodBreaker(c *call) *cluster.Breaker {
 		s.breaker = w.p.breakers.find(methodKey{c.cluster.Name, string(c.to.Method)}, wants, w.now)
 	}
 	return s.breaker
+}
+
+// wantsBreaker reports whether a rule has a breaker of the call's method.
+func (c *call) wantsBreaker() bool {
+	return c.policy.Breaker != nil && c.policy.Breaker.Scope == govern.PerMethod
 }
 
 func openText(c *call, h cluster.Health, now int64) string {

@@ -167,6 +167,12 @@ func (b *Breaker) Allow(now int64) bool {
 	return h == nil || now >= h.until && h.grant(now)
 }
 
+// Shut reports whether somebody has opened the breaker by hand: that holds whatever rules say.
+func (b *Breaker) Shut(now int64) bool {
+	h := b.hand.Load()
+	return h != nil && now < h.until && h.open
+}
+
 // Would is Allow for whoever only asks: it lets nothing through.
 func (b *Breaker) Would(now int64) bool {
 	if h := b.hand.Load(); h != nil && now < h.until {
