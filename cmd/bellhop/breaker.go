@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -58,9 +57,7 @@ func newBreakerList() *cobra.Command {
 				return err
 			}
 			if f.json {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(list)
+				return writeJSON(c.OutOrStdout(), list)
 			}
 			return listBreakers(c.OutOrStdout(), list, time.Now())
 		},
@@ -86,11 +83,16 @@ func newBreakerSet(state string) *cobra.Command {
   bellhop breaker %[1]s demo.Greeter hello`, state),
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("for") {
+				if err := byHand("--for", d); err != nil {
+					return err
+				}
+			}
 			return setBreaker(c.Context(), c.OutOrStdout(), f, args[0], args[1], state, d)
 		},
 	}
 	f.where(c)
-	c.Flags().DurationVar(&d, "for", 0, "for how long, up to 168h")
+	c.Flags().DurationVar(&d, "for", 0, "for how long, up to "+mostByHand)
 	return c
 }
 
