@@ -55,7 +55,7 @@ func TestEjectionByRules(t *testing.T) {
 // over; without slow_start at once.
 func TestSlowStartByRules(t *testing.T) {
 	for _, balancer := range []string{"round-robin", "random", "least-active", "p2c"} {
-		for says, atFirst := range map[string][2]int{"slow_start: 10s": {5, 70}, "slow_start: off": {130, 270}} {
+		for says, atFirst := range map[string][2]int{"slow_start: 10s": {5, 115}, "slow_start: off": {130, 270}} {
 			f := newField(t, settings(says), echo(balancer, 2))
 			some := func() int {
 				f.reset()
