@@ -110,7 +110,7 @@ func has(n *yaml.Node, key string) bool {
 
 func (p *parser) callMatch(a at) (m govern.Match) {
 	fields := append(p.callCondition(&m.Condition), strict.Key("not", func(v at) { m.Not = p.not(v, p.callCondition) }))
-	if ok := p.Mapping(a, "a mapping with service, method, version, caller, source, header or not", fields); ok && len(a.Node.Content) == 0 {
+	if ok := p.Mapping(a, "a mapping with service, method, version, caller, source, namespace, workload, unit, pod_labels, header or not", fields); ok && len(a.Node.Content) == 0 {
 		p.Wrong(a, "is empty; leave match: out if the rule is for every call")
 	}
 	return m
