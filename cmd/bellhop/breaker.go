@@ -26,12 +26,7 @@ one; calls of an open method get a fault. What is closed is in use again at once
 		Example: `  bellhop breaker list
   bellhop breaker open demo.Greeter 10.1.0.7:9090 --for 10m
   bellhop breaker close demo.Greeter hello`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q", args[0])
-			}
-			return nil
-		},
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newBreakerList(), newBreakerSet("open"), newBreakerSet("close"))

@@ -25,12 +25,7 @@ func newRules() *cobra.Command {
 The document is described in docs/rules.md.`,
 		Example: `  bellhop rules check rules.yaml
   bellhop rules show`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q", args[0])
-			}
-			return nil
-		},
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newRulesCheck(), newRulesShow())

@@ -200,13 +200,7 @@ func (p *parser) split(a at) *govern.Split {
 	ok := p.Mapping(a, "a mapping of parts and sticky", strict.Fields{
 		strict.Key("sticky", p.String(&s.Sticky, "a header key or a cookie")),
 		strict.Key("parts", func(v at) {
-			p.List(v, "a list of parts, like [{weight: 95, version: v1}, {weight: 5, version: v2}]", func(i int, v at) {
-				if i >= maxParts {
-					if i == maxParts {
-						p.Wrong(v, "is beyond the bound of %d parts", maxParts)
-					}
-					return
-				}
+			p.listOf(v, "a list of parts, like [{weight: 95, version: v1}, {weight: 5, version: v2}]", maxParts, "parts; write fewer", func(v at) {
 				var part govern.Part
 				p.part(v, &part, strict.Key("weight", p.Integer(&part.Weight, 0, maxNumber)))
 				if first := lines[part.Key]; first > 0 && part.Key != "" {
