@@ -298,16 +298,23 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.calls.put(c)
 		return
 	}
+	if m := w.readAgain(c); m != nil {
+		w.choose(c, m)
+	}
+}
+
+// readAgain looks up the cluster that a call goes to now, and reads the frame that it has kept. nil: the call was failed.
+func (w *worker) readAgain(c *call) *protocol.Message {
 	if c.cluster = w.clusterOf(c); c.cluster == nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
-		return
+		return nil
 	}
 	m, err := w.keptMessage(c)
 	if err != nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
-		return
+		return nil
 	}
-	w.choose(c, m)
+	return m
 }
 
 // requeue offers a call that is provably unsent to another endpoint, within its budget.

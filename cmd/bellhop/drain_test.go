@@ -161,7 +161,8 @@ func TestDrainRefused(t *testing.T) {
 		want string
 	}{
 		{[]string{"--to-remote", "10m"}, exitFailed, "no remote proxy is known"},
-		{[]string{"--to-remote", "1000h"}, exitFailed, "write a duration up to"},
+		{[]string{"--to-remote", "1000h"}, exitUsage, "write a duration up to 168h"},
+		{[]string{"--to-remote", "0s"}, exitUsage, "write a duration up to 168h"},
 		{nil, exitUsage, "write one of --to-remote 10m and --cancel"},
 		{[]string{"--to-remote", "1m", "--cancel"}, exitUsage, "write one of"},
 	} {
