@@ -6,8 +6,8 @@ package fair
 // and nobody is ahead of its share by more than one item and one quantum.
 //
 // Who becomes active goes before those that have been for longer, once ("fresh"): a caller with little to do does not wait
-// for a round of those with much. It keeps its place among the others until its turn there comes, also when nothing of it
-// waits any more: coming and going brings no second turn.
+// for a round of those with much. It keeps its place among the others until a turn comes there that finds nothing of it
+// waiting: who comes and goes within a turn has the next one when the others have had theirs.
 //
 // The zero Queue is not ready: Init. For one owner; nothing blocks, locks or allocates.
 type Queue[T any] struct {
@@ -154,14 +154,14 @@ func (f *Flow[T]) turn() *Flow[T] {
 		c := f.old.first
 		if !c.turning {
 			c.turning = true
-			c.credit += c.quantum()
+			c.credit = min(c.credit+c.quantum(), c.quantum()) // what it did not want is not saved up
+			if c.queued == 0 && c.credit > 0 {
+				c.leave()
+				continue
+			}
 		}
-		switch {
-		case c.queued > 0 && c.credit > 0:
+		if c.queued > 0 && c.credit > 0 {
 			return c
-		case c.queued == 0 && c.credit > 0:
-			c.leave()
-			continue
 		}
 		c.turning = false
 		f.old.remove(c)
