@@ -61,12 +61,12 @@ func (m *model) turn() *model {
 		}
 		c := m.old[0]
 		if !c.turning {
-			c.turning = true
-			c.credit = min(c.credit, 0) + c.quantum*c.weight
-			if c.credit > 0 && c.queued() == 0 {
+			if c.credit >= 0 && c.queued() == 0 {
 				c.leave()
 				continue
 			}
+			c.turning = true
+			c.credit = min(c.credit, 0) + c.quantum*c.weight
 		}
 		if c.credit > 0 && c.queued() > 0 {
 			return c
