@@ -268,6 +268,17 @@ func (d *downstream) passed(used int) {
 	}
 }
 
+// cameAt is when the last byte of the frame at hand was read, or was known to have been.
+func (d *downstream) cameAt() int64 {
+	switch {
+	case d.since == 0:
+		return d.w.now
+	case d.mark > 0 && d.taken > d.mark:
+		return d.markAt
+	}
+	return d.since
+}
+
 func (w *worker) nextSample() int { return 1 + w.shares.chance.IntN(2*sampleEvery-1) }
 
 // A source whose work is found to be dearer than usual pays for it; so much dearer, since what turns are made of, and when the loop
