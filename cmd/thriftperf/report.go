@@ -18,7 +18,10 @@ import (
 // results are what a load counts while it is measured.
 type results struct {
 	calls      int64
-	failed     map[string]int64 // by kind
+	by         [2]int64                // calls by tier
+	again      int64                   // calls that the local tier did not execute and the remote one was asked
+	after      *hdrhistogram.Histogram // how long failed replies took
+	failed     map[string]int64        // by kind
 	first      map[string]string
 	reconnects int64
 	notStarted int64
@@ -56,6 +59,9 @@ type report struct {
 	Reconnects     int64             `json:"reconnects"`
 	NotStarted     int64             `json:"not_started,omitempty"` // open loop: due, and no slot was free until the end
 	Latency        latency           `json:"latency_us"`
+	FailedLatency  *latency          `json:"failed_latency_us,omitempty"` // of replies that were exceptions
+	Remote         int64             `json:"remote_calls,omitempty"`      // of the calls, those that the remote tier answered
+	Again          int64             `json:"sent_again,omitempty"`        // not executed by the local tier, sent once more to the remote
 	Phases         []phaseReport     `json:"phases,omitempty"`
 	CPU            usage             `json:"cpu"`
 	Processes      []usage           `json:"processes,omitempty"`
@@ -141,7 +147,7 @@ func (g *generator) stopMeasuring(now time.Duration) {
 	g.res.elapsed += now
 	g.ended = now
 	if g.o.rate != 0 {
-		g.res.notStarted = int64((now-g.begin).Seconds()*g.o.rate) - g.started
+		g.res.notStarted = g.arrive.missed(now - g.begin)
 	}
 	g.res.self += selfCPU()
 	for i, pid := range g.o.cpuOf {
@@ -178,6 +184,11 @@ func (g *generator) report() *report {
 		Target: g.target.String(), Framing: o.framing, Connections: o.connections, Depth: o.depth, Size: o.size, PerCall: o.perCall, Rate: o.rate,
 		Seconds: seconds, Calls: g.res.calls, CallsPerSecond: float64(g.res.calls) / seconds,
 		Failed: g.res.failed, FirstError: g.res.first, Reconnects: g.res.reconnects, NotStarted: g.res.notStarted, Latency: quantiles(g.hist),
+	}
+	r.Remote, r.Again = g.res.by[remoteTier], g.res.again
+	if g.res.after.TotalCount() > 0 {
+		q := quantiles(g.res.after)
+		r.FailedLatency = &q
 	}
 	r.Phases = g.phases.report(g.ended)
 	of := func(pid int, d time.Duration) usage {
@@ -219,6 +230,12 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.NotStarted > 0 {
 		_, _ = fmt.Fprintf(w, "%d calls were due and never started: more connections or depth, or a lower rate\n", r.NotStarted)
+	}
+	if l := r.FailedLatency; l != nil {
+		_, _ = fmt.Fprintf(w, "latency of failed replies µs: p50 %d  p99 %d  max %d\n", l.P50, l.P99, l.Max)
+	}
+	if r.Remote > 0 || r.Again > 0 {
+		_, _ = fmt.Fprintf(w, "%d calls answered by the remote tier, %d of all sent there after the local one did not execute them\n", r.Remote, r.Again)
 	}
 	for kind, n := range r.Failed {
 		_, _ = fmt.Fprintf(w, "failed, %s: %d, the first: %s\n", kind, n, r.FirstError[kind])

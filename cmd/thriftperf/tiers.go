@@ -1,0 +1,115 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
+)
+
+// The tiers that --address-file knows; without it all lines are of the first.
+const (
+	localTier  = 0
+	remoteTier = 1
+)
+
+// homeAfter is how long the address file must have stopped asking us to be away before we come back.
+const homeAfter = time.Second
+
+// tiers follow an address file as the client libraries do, as far as a load needs it: away while the file says that we
+// are to move, that the proxy closes or that its lease ran out; a call that the local tier did not execute is sent once to
+// the remote one. Other than callers it connects to both at its start and to the first remote proxy only. A nil *tiers is
+// one target.
+type tiers struct {
+	watch   *addrfile.Watcher
+	source  string
+	targets [2]address
+	away    bool
+	left    time.Time // the last moment at which the file wanted us away
+	looked  time.Time
+}
+
+// followFile reads the file. It must be there, with a local and a remote proxy.
+func followFile(path, source string) (*tiers, error) {
+	if filepath.Base(path) != addrfile.Name {
+		return nil, fmt.Errorf("--address-file %s: its name must be %q", path, addrfile.Name)
+	}
+	t := &tiers{watch: addrfile.Watch(path, addrfile.WatchOptions{}), source: source}
+	v := t.watch.View()
+	if v.File == nil || len(v.File.Local) == 0 || len(v.File.Remote) == 0 {
+		t.close()
+		return nil, errors.Join(fmt.Errorf("--address-file %s: names no local or no remote proxy", path), v.Err)
+	}
+	for tier, a := range []addrfile.Addr{v.File.Local[0], v.File.Remote[0]} {
+		network, addr := a.Resolve(v.Dir)
+		t.targets[tier] = address{network, addr}
+	}
+	return t, nil
+}
+
+func (t *tiers) close() {
+	if t != nil {
+		_ = t.watch.Close()
+	}
+}
+
+// count is how many tiers there are.
+func (t *tiers) count() int {
+	if t == nil {
+		return 1
+	}
+	return len(t.targets)
+}
+
+// target is where a tier is.
+func (t *tiers) target(tier int, otherwise address) address {
+	if t == nil {
+		return otherwise
+	}
+	return t.targets[tier]
+}
+
+// now is the tier that a new call goes to. The file is asked at most every millisecond.
+func (t *tiers) now() int {
+	if t == nil {
+		return localTier
+	}
+	if at := time.Now(); at.Sub(t.looked) >= time.Millisecond {
+		t.looked = at
+		v := t.watch.View()
+		if v.Stale || v.Moved(t.source) || v.File != nil && v.File.State != addrfile.Serving {
+			t.away, t.left = true, at
+		} else if t.away && at.Sub(t.left) >= homeAfter {
+			t.away = false
+		}
+	}
+	if t.away {
+		return remoteTier
+	}
+	return localTier
+}
+
+// sendOn gives the remote tier a call that the local one did not execute, once, and reports whether it did.
+func (g *generator) sendOn(from *line, s slot, err error) bool {
+	if g.tier == nil || from.tier != localTier || s.again || !errors.Is(err, errNotExecuted) {
+		return false
+	}
+	idle := &g.idle[remoteTier]
+	for len(*idle) > 0 {
+		l := (*idle)[len(*idle)-1]
+		*idle = (*idle)[:len(*idle)-1]
+		if !l.up || len(l.free) == 0 {
+			continue
+		}
+		at := l.free[len(l.free)-1]
+		g.start(l, s.start, g.now())
+		if l.up {
+			l.slots[at].again = true
+			g.res.again++
+			return true
+		}
+	}
+	return false
+}
