@@ -126,6 +126,8 @@ func (g *generator) end(l *line, err error) {
 	if g.counts() {
 		g.res.fail(kind, err, lost)
 		g.res.reconnects++
+	} else if !g.measured && lost > 0 {
+		g.res.early[kind] += lost
 	}
 	if !g.stopped {
 		g.dialling++

@@ -95,6 +95,7 @@ func newGenerator(o loadOptions) (*generator, error) {
 		dialled: make(chan dialled, 2*o.connections), hist: newHistogram(), who: who, arrive: arrive,
 	}
 	g.res.failed, g.res.after = map[string]int64{}, newHistogram()
+	g.res.early, g.res.local = map[string]int64{}, newHistogram()
 	for 1<<g.bits < o.depth {
 		g.bits++
 	}
@@ -226,7 +227,11 @@ func (g *generator) replied(l *line, frame []byte) error {
 		g.idle[l.tier] = append(g.idle[l.tier], l)
 	}
 	g.inFlight--
-	if g.sendOn(l, *s, err) || !g.counts() {
+	if g.sendOn(l, *s, err) {
+		return nil
+	}
+	if !g.counts() {
+		g.early(err)
 		return nil
 	}
 	us := max(1, int64((g.now()-s.start)/time.Microsecond))
@@ -236,6 +241,9 @@ func (g *generator) replied(l *line, frame []byte) error {
 	}
 	g.res.calls++
 	g.res.by[l.tier]++
+	if g.tier != nil && l.tier == localTier {
+		_ = g.res.local.RecordValue(min(us, g.res.local.HighestTrackableValue()))
+	}
 	g.phases.record(s.start, us)
 	return g.hist.RecordValue(us)
 }
@@ -243,6 +251,13 @@ func (g *generator) replied(l *line, frame []byte) error {
 // counts reports whether a call that ends now is one of the measured ones. In an open loop those that began in time count
 // also when they end after it: the slowest calls must not fall off the end.
 func (g *generator) counts() bool { return g.measured && (!g.stopped || g.o.rate != 0) }
+
+// early remembers calls that failed in the warm-up: they are no part of what is measured, and not to be hidden.
+func (g *generator) early(err error) {
+	if err != nil && !g.measured {
+		g.res.early[kindOf(err)]++
+	}
+}
 
 // fillLine starts a call in every free slot: the closed loop.
 func (g *generator) fillLine(l *line) {

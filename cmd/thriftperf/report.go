@@ -21,6 +21,8 @@ type results struct {
 	by         [2]int64                // calls by tier
 	again      int64                   // calls that the local tier did not execute and the remote one was asked
 	after      *hdrhistogram.Histogram // how long failed replies took
+	local      *hdrhistogram.Histogram // latency of what the local tier answered
+	early      map[string]int64        // failed in the warm-up, by kind
 	failed     map[string]int64        // by kind
 	first      map[string]string
 	reconnects int64
@@ -59,6 +61,9 @@ type report struct {
 	Reconnects     int64             `json:"reconnects"`
 	NotStarted     int64             `json:"not_started,omitempty"` // open loop: due, and no slot was free until the end
 	Latency        latency           `json:"latency_us"`
+	Histogram      string            `json:"histogram"`                   // of the latency in µs, as HdrHistogram encodes it (V2, compressed, base64)
+	LocalHistogram string            `json:"local_histogram,omitempty"`   // with --address-file: of the calls that the local tier answered
+	Early          map[string]int64  `json:"failed_in_warmup,omitempty"`
 	FailedLatency  *latency          `json:"failed_latency_us,omitempty"` // of replies that were exceptions
 	Remote         int64             `json:"remote_calls,omitempty"`      // of the calls, those that the remote tier answered
 	Again          int64             `json:"sent_again,omitempty"`        // not executed by the local tier, sent once more to the remote
@@ -190,6 +195,10 @@ func (g *generator) report() *report {
 		q := quantiles(g.res.after)
 		r.FailedLatency = &q
 	}
+	r.Histogram, r.Early = encoded(g.hist), g.res.early
+	if g.tier != nil {
+		r.LocalHistogram = encoded(g.res.local)
+	}
 	r.Phases = g.phases.report(g.ended)
 	of := func(pid int, d time.Duration) usage {
 		return usage{PID: pid, PerCallUS: float64(d.Microseconds()) / float64(max(1, g.res.calls)), Cores: d.Seconds() / seconds}
@@ -199,6 +208,15 @@ func (g *generator) report() *report {
 		r.Processes = append(r.Processes, of(o.cpuOf[i], d))
 	}
 	return r
+}
+
+// encoded is a histogram as text; "" when it can't be written.
+func encoded(h *hdrhistogram.Histogram) string {
+	b, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 func quantiles(h *hdrhistogram.Histogram) latency {

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/scripts/prove"
+	"github.com/bellhop-mesh/bellhop/scripts/prove/governed"
+)
+
+const (
+	small    = 128      // bytes of an ordinary call
+	large    = 64 << 10 // of a big one
+	load     = 0.7      // of what the proxy can do in its part of a core, where it is to be busy and not late
+	warmup   = 500 * time.Millisecond
+	wireName = "framed-binary"
+)
+
+// rig is one server, and a fresh proxy for every run.
+type rig struct {
+	*governed.Stage
+	server *governed.Server
+	rules  string // of bellhop
+}
+
+func newRig(s *governed.Stage) (*rig, error) {
+	server, err := s.Serve("--framing", wireName)
+	return &rig{Stage: s, server: server}, err
+}
+
+// through makes a run through a fresh bellhop.
+func (r *rig) through(ctx context.Context, sources func(target string) []governed.Source) (*governed.Run, error) {
+	in := filepath.Join(r.Dir, "bench.sock")
+	b := &prove.Bellhop{
+		Config: "workers: 1\nlog: {level: warn}\ntimeouts: {call: 10s}\nlisteners:\n" +
+			"  - {net: unix, addr: \"" + in + "\", service: bench}\n  - {net: unix, addr: call.sock}\n",
+		Services: fmt.Sprintf("services:\n  bench: {framing: %s, max_connections: 1000, endpoints: [%q]}\n", wireName, r.server.Addr),
+		Rules:    r.rules,
+	}
+	p, err := r.Start(ctx, "bellhop", b, r.Share)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Stop(p.Process)
+	run, err := r.Load(ctx, governed.Measure{Warmup: warmup, Duration: r.Duration}, sources("unix:"+in))
+	if err != nil {
+		return nil, err
+	}
+	return run, readDelays(ctx, p, run)
+}
+
+// throughHAProxy makes the same run through HAProxy.
+func (r *rig) throughHAProxy(ctx context.Context, sources func(target string) []governed.Source) (*governed.Run, error) {
+	socket, p, err := r.HAProxy(ctx, r.server.Addr, r.Share)
+	if err != nil {
+		return nil, err
+	}
+	defer r.Stop(p)
+	return r.Load(ctx, governed.Measure{Warmup: warmup, Duration: r.Duration}, sources("unix:"+socket))
+}
+
+// delays is what /sources says of the time from reading a call to taking it.
+type delays struct {
+	Source string `json:"source"`
+	Delay  struct {
+		Count uint64  `json:"count"`
+		Mean  float64 `json:"mean_us"`
+		P99   float64 `json:"p99_us"`
+		Max   float64 `json:"max_us"`
+	} `json:"queue_delay"`
+}
+
+// readDelays adds each source's queue delay to the run's figures.
+func readDelays(ctx context.Context, p *governed.Proxy, run *governed.Run) error {
+	b, err := prove.Get(ctx, p.Admin, "/sources")
+	if err != nil {
+		return err
+	}
+	var all struct{ Sources []delays }
+	if err := json.Unmarshal(b, &all.Sources); err != nil {
+		if err = json.Unmarshal(b, &all); err != nil {
+			return fmt.Errorf("/sources: %w", err)
+		}
+	}
+	for _, d := range all.Sources {
+		if d.Delay.Count > 0 && strings.HasSuffix(d.Source, ".service") {
+			run.Figures["delay p99 µs "+d.Source] = d.Delay.P99
+			run.Figures["delay mean µs "+d.Source] = d.Delay.Mean
+		}
+	}
+	return nil
+}
+
+// one is a source. Its connections take depth calls each.
+func one(unit, target string, rate float64, connections, depth, size int) governed.Source {
+	return governed.Source{Unit: unit, Rate: rate, Args: []string{
+		"--target", target, "--framing", wireName, "--connections", strconv.Itoa(connections), "--depth", strconv.Itoa(depth),
+		"--size", strconv.Itoa(size),
+	}}
+}
+
+func polite(i int) string { return fmt.Sprintf("polite-%d.service", i+1) }
+
+const greedy = "greedy.service"
+
+// isPolite reports whether a unit is one of the nine.
+func isPolite(unit string) bool { return strings.HasPrefix(unit, "polite-") }
+
+// capacity is how many calls a second of a size bellhop can carry in its part of a core when it is busy and not late: its
+// CPU time a call under a load that it carries easily. At saturation it would be more, since calls then come in batches.
+func (r *rig) capacity(ctx context.Context, size int) (float64, error) {
+	guess := 3000.0
+	if size > small {
+		guess = 500
+	}
+	var most float64
+	for range 2 { // the second time at about half
+		run, err := r.Valid(ctx, fmt.Sprintf("capacity at %d bytes", size), 0, func(ctx context.Context) (*governed.Run, error) {
+			return r.through(ctx, spread(func(t, unit string) []governed.Source { return list(one(unit, t, guess/10, 8, 4, size)) }))
+		})
+		if err != nil {
+			return 0, err
+		}
+		var calls float64
+		for _, x := range run.Sources {
+			calls += float64(x.Calls) / r.Duration.Seconds()
+		}
+		most = r.Share / (run.Cores["bellhop"] / calls)
+		run.Figures["calls/s"] = most
+		guess = most / 2
+	}
+	return most, nil
+}
