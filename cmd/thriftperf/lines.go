@@ -87,7 +87,7 @@ func (g *generator) dial(ctx context.Context, id int32) dialled {
 }
 
 func (g *generator) opened(l *line, fd int) error {
-	l.fd, l.up, l.events = fd, true, 0
+	l.fd, l.up, l.events, l.announced = fd, true, 0, false
 	l.in, l.out, l.sent, l.dirty = l.in[:0], l.out[:0], 0, false
 	l.scan.Reset()
 	l.free = l.free[:0]

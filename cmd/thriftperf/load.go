@@ -23,11 +23,13 @@ type slot struct {
 // line is a connection of the generator.
 type line struct {
 	conn
-	talk  *speech // makes its calls
-	tier  int     // of its proxy
-	up    bool
-	slots []slot
-	free  []int32 // indexes into slots
+	talk *speech // makes its calls
+	tier int     // of its proxy
+	up   bool
+	// announced: the remote proxy was told that we were asked to come
+	announced bool
+	slots     []slot
+	free      []int32 // indexes into slots
 }
 
 // generator is the loop of a load.
@@ -276,12 +278,14 @@ func (g *generator) start(l *line, at, now time.Duration) {
 		g.seq = 1
 	}
 	seq := g.seq<<g.bits | i
+	g.announce(l)
 	out, err := l.talk.appendCall(l.out, seq)
 	if err != nil {
 		g.end(l, err)
 		return
 	}
 	l.out = out
+	g.res.begun++
 	l.slots[i] = slot{seq: seq, start: at, sent: now}
 	g.inFlight++
 	g.mark(l)
@@ -290,7 +294,7 @@ func (g *generator) start(l *line, at, now time.Duration) {
 // pace starts the calls whose moment has come: the open loop. Those that find no slot stay behind, and are started
 // late, with the latency that belongs to them.
 func (g *generator) pace() {
-	if g.stopped {
+	if g.stopped || g.o.rate == 0 {
 		return
 	}
 	now := g.now()

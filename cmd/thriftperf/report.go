@@ -18,6 +18,7 @@ import (
 // results are what a load counts while it is measured.
 type results struct {
 	calls      int64
+	begun      int64                   // calls written
 	by         [2]int64                // calls by tier
 	again      int64                   // calls that the local tier did not execute and the remote one was asked
 	after      *hdrhistogram.Histogram // how long failed replies took
@@ -59,10 +60,12 @@ type report struct {
 	Failed         map[string]int64  `json:"failed"`
 	FirstError     map[string]string `json:"first_error,omitempty"`
 	Reconnects     int64             `json:"reconnects"`
+	Begun          int64             `json:"begun"`                 // calls written, those of the warm-up too
 	NotStarted     int64             `json:"not_started,omitempty"` // open loop: due, and no slot was free until the end
 	Latency        latency           `json:"latency_us"`
-	Histogram      string            `json:"histogram"`                   // of the latency in µs, as HdrHistogram encodes it (V2, compressed, base64)
-	LocalHistogram string            `json:"local_histogram,omitempty"`   // with --address-file: of the calls that the local tier answered
+	Histogram      string            `json:"histogram"`                  // of the latency in µs, as HdrHistogram encodes it (V2, compressed, base64)
+	LocalHistogram string            `json:"local_histogram,omitempty"`  // with --address-file: of the calls that the local tier answered
+	FailHistogram  string            `json:"failed_histogram,omitempty"` // of replies that were exceptions
 	Early          map[string]int64  `json:"failed_in_warmup,omitempty"`
 	FailedLatency  *latency          `json:"failed_latency_us,omitempty"` // of replies that were exceptions
 	Remote         int64             `json:"remote_calls,omitempty"`      // of the calls, those that the remote tier answered
@@ -144,6 +147,7 @@ func (g *generator) startMeasuring(now time.Duration) {
 }
 
 func (g *generator) stopMeasuring(now time.Duration) {
+	g.pace() // what is due by now begins
 	g.stopped = true
 	if !g.measured { // ended while it warmed up
 		g.res.err = errors.New("ended before anything was measured")
@@ -190,10 +194,11 @@ func (g *generator) report() *report {
 		Seconds: seconds, Calls: g.res.calls, CallsPerSecond: float64(g.res.calls) / seconds,
 		Failed: g.res.failed, FirstError: g.res.first, Reconnects: g.res.reconnects, NotStarted: g.res.notStarted, Latency: quantiles(g.hist),
 	}
+	r.Begun = g.res.begun
 	r.Remote, r.Again = g.res.by[remoteTier], g.res.again
 	if g.res.after.TotalCount() > 0 {
 		q := quantiles(g.res.after)
-		r.FailedLatency = &q
+		r.FailedLatency, r.FailHistogram = &q, encoded(g.res.after)
 	}
 	r.Histogram, r.Early = encoded(g.hist), g.res.early
 	if g.tier != nil {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
+	"github.com/bellhop-mesh/bellhop/protocol"
 )
 
 // The tiers that --address-file knows; without it all lines are of the first.
@@ -27,6 +28,7 @@ type tiers struct {
 	source  string
 	targets [2]address
 	away    bool
+	moved   bool      // away because we were asked
 	left    time.Time // the last moment at which the file wanted us away
 	looked  time.Time
 }
@@ -80,7 +82,7 @@ func (t *tiers) now() int {
 		t.looked = at
 		v := t.watch.View()
 		if v.Stale || v.Moved(t.source) || v.File != nil && v.File.State != addrfile.Serving {
-			t.away, t.left = true, at
+			t.away, t.left, t.moved = true, at, v.Moved(t.source)
 		} else if t.away && at.Sub(t.left) >= homeAfter {
 			t.away = false
 		}
@@ -112,4 +114,29 @@ func (g *generator) sendOn(from *line, s slot, err error) bool {
 		}
 	}
 	return false
+}
+
+// announce says on a connection to the remote tier, before its first call, that we were asked to come: a oneway
+// bellhop:moved with the instance that asked. It is no call of the load.
+func (g *generator) announce(l *line) {
+	if g.tier == nil || !g.tier.moved || l.tier != remoteTier || l.announced {
+		return
+	}
+	l.announced = true
+	m := protocol.Message{
+		Wire: strange(l.talk.wire.Framing, l.talk.wire.Payload), Type: protocol.MessageOneway, KeepPrefix: true,
+		Service: []byte("bellhop"), Method: []byte("moved"), Body: appendText(nil, l.talk.wire.Payload, 1, []byte(g.tier.instance())),
+	}
+	var s protocol.Scratch
+	if out, err := l.codec.AppendCall(l.out, &m, l.talk.wire, 0, &s); err == nil {
+		l.out = out
+	}
+}
+
+// instance is that of the local proxy.
+func (t *tiers) instance() string {
+	if v := t.watch.View(); v.File != nil {
+		return v.File.Instance
+	}
+	return ""
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -16,7 +17,7 @@ import (
 const (
 	small    = 128      // bytes of an ordinary call
 	large    = 64 << 10 // of a big one
-	load     = 0.7      // of what the proxy can do in its part of a core, where it is to be busy and not late
+	busy     = 0.75     // of its part of a core that the proxy is to use where it is to be busy and not late
 	warmup   = 500 * time.Millisecond
 	wireName = "framed-binary"
 )
@@ -68,15 +69,15 @@ func (r *rig) throughHAProxy(ctx context.Context, sources func(target string) []
 type delays struct {
 	Source string `json:"source"`
 	Delay  struct {
-		Count uint64  `json:"count"`
-		Mean  float64 `json:"mean_us"`
-		P99   float64 `json:"p99_us"`
-		Max   float64 `json:"max_us"`
+		Samples uint64        `json:"samples"`
+		Mean    time.Duration `json:"mean_ns"`
+		P99     time.Duration `json:"p99_ns"`
+		Max     time.Duration `json:"max_ns"`
 	} `json:"queue_delay"`
 }
 
 // readDelays adds each source's queue delay to the run's figures.
-func readDelays(ctx context.Context, p *governed.Proxy, run *governed.Run) error {
+func readDelays(ctx context.Context, p *prove.Bellhop, run *governed.Run) error {
 	b, err := prove.Get(ctx, p.Admin, "/sources")
 	if err != nil {
 		return err
@@ -88,9 +89,9 @@ func readDelays(ctx context.Context, p *governed.Proxy, run *governed.Run) error
 		}
 	}
 	for _, d := range all.Sources {
-		if d.Delay.Count > 0 && strings.HasSuffix(d.Source, ".service") {
-			run.Figures["delay p99 µs "+d.Source] = d.Delay.P99
-			run.Figures["delay mean µs "+d.Source] = d.Delay.Mean
+		if d.Delay.Samples > 0 && strings.HasSuffix(d.Source, ".service") {
+			run.Figures["delay p99 µs "+d.Source] = float64(d.Delay.P99) / 1e3
+			run.Figures["delay mean µs "+d.Source] = float64(d.Delay.Mean) / 1e3
 		}
 	}
 	return nil
@@ -111,28 +112,33 @@ const greedy = "greedy.service"
 // isPolite reports whether a unit is one of the nine.
 func isPolite(unit string) bool { return strings.HasPrefix(unit, "polite-") }
 
-// capacity is how many calls a second of a size bellhop can carry in its part of a core when it is busy and not late: its
-// CPU time a call under a load that it carries easily. At saturation it would be more, since calls then come in batches.
-func (r *rig) capacity(ctx context.Context, size int) (float64, error) {
-	guess := 3000.0
+// busyRate is how many calls a second of a size keep bellhop busy for `busy` of its part of a core: found by trying, since
+// what a call costs depends on how many come together.
+func (r *rig) busyRate(ctx context.Context, size int) (float64, error) {
+	guess := 8000.0
 	if size > small {
-		guess = 500
+		guess = 1500
 	}
-	var most float64
-	for range 2 { // the second time at about half
-		run, err := r.Valid(ctx, fmt.Sprintf("capacity at %d bytes", size), 0, func(ctx context.Context) (*governed.Run, error) {
-			return r.through(ctx, spread(func(t, unit string) []governed.Source { return list(one(unit, t, guess/10, 8, 4, size)) }))
+	short := *r.Stage
+	short.Duration = min(r.Duration, 1500*time.Millisecond)
+	with := rig{Stage: &short, server: r.server}
+	for range 6 {
+		run, err := r.Valid(ctx, fmt.Sprintf("finding a rate, %d bytes", size), 0, func(ctx context.Context) (*governed.Run, error) {
+			return with.through(ctx, spread(func(t, unit string) []governed.Source { return list(one(unit, t, guess/10, 8, 4, size)) }))
 		})
 		if err != nil {
 			return 0, err
 		}
-		var calls float64
-		for _, x := range run.Sources {
-			calls += float64(x.Calls) / r.Duration.Seconds()
+		used := run.Cores["bellhop"] / r.Share
+		run.Figures["calls/s"], run.Figures["share of the quota used"] = guess, used
+		switch {
+		case used > 0.95:
+			guess *= 0.7
+		case math.Abs(used-busy) < 0.06:
+			return guess, nil
+		default:
+			guess *= max(0.5, min(2, busy/used))
 		}
-		most = r.Share / (run.Cores["bellhop"] / calls)
-		run.Figures["calls/s"] = most
-		guess = most / 2
 	}
-	return most, nil
+	return guess, nil
 }

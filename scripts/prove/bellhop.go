@@ -8,20 +8,21 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 )
 
 // Bellhop is one proxy under proof, in a folder of its own.
 type Bellhop struct {
-	Role       string // local or remote
-	Dir        string // for its configuration, registry, run directory and log
-	Config     string // YAML; admin.listen and registry.path are added
-	Registries string // YAML, a flow mapping's entries: more keys of registry
-	Services   string // YAML of the registry's file
-	Rules      string // YAML; empty: none. Write them anew by WriteRules
-	Binary     string // default bin/bellhop
-	Core       string // the only core it may use, as taskset writes it; empty: any
+	Role       string   // local or remote
+	Dir        string   // for its configuration, registry, run directory and log
+	Config     string   // YAML; admin.listen and registry.path are added
+	Registries string   // YAML, a flow mapping's entries: more keys of registry
+	Services   string   // YAML of the registry's file
+	Rules      string   // YAML; empty: none. Write them anew by WriteRules
+	Binary     string   // default bin/bellhop
+	Prefix     []string // what it is started by, such as taskset with its arguments; the process must stay the same
 	Process    *Process
 	Admin      *http.Client // any host name reaches it
 }
@@ -98,10 +99,7 @@ func (b *Bellhop) Start(ctx context.Context) error {
 		before = f.Instance
 	}
 	argv := []string{b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run")}
-	if b.Core != "" {
-		argv = append([]string{"taskset", "-c", b.Core}, argv...)
-	}
-	p, err := Start(b.Dir, "bellhop-"+b.Role, argv...)
+	p, err := Start(b.Dir, "bellhop-"+b.Role, append(slices.Clone(b.Prefix), argv...)...)
 	if err != nil {
 		return err
 	}

@@ -105,8 +105,13 @@ func newQuota(name string, share float64) (*quota, error) {
 	return q, err
 }
 
-func (q *quota) put(pid int) error {
-	return os.WriteFile(filepath.Join(q.dir, "cgroup.procs"), []byte(strconv.Itoa(pid)), 0o600)
+// prefix starts a program on a core and within the quota from its first instruction on: what it finds out about its CPU at its
+// start is then true. A nil quota is none.
+func (q *quota) prefix(core int) []string {
+	if q == nil {
+		return pinned(core)
+	}
+	return append([]string{"/bin/sh", "-c", `echo $$ >"$0" && exec "$@"`, filepath.Join(q.dir, "cgroup.procs")}, pinned(core)...)
 }
 
 // remove is for when its processes have ended.

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"strconv"
@@ -37,6 +38,7 @@ type Result struct {
 	Rate          float64           `json:"rate_per_second,omitempty"`
 	Seconds       float64           `json:"seconds"`
 	Calls         int64             `json:"calls"`
+	Begun         int64             `json:"begun"`
 	Failed        map[string]int64  `json:"failed,omitempty"`
 	FirstError    map[string]string `json:"first_error,omitempty"`
 	NotStarted    int64             `json:"not_started,omitempty"`
@@ -46,7 +48,7 @@ type Result struct {
 	Again         int64             `json:"sent_again,omitempty"`
 	Early         map[string]int64  `json:"failed_in_warmup,omitempty"`
 
-	hist, local *hdrhistogram.Histogram
+	hist, local, failed *hdrhistogram.Histogram
 }
 
 // Merged is the latency of several sources taken together, at a quantile of 0 to 100, in microseconds.
@@ -57,6 +59,25 @@ func Merged(list []Result, quantile float64) float64 {
 // MergedLocal is Merged of the calls that the local tier answered, of loads with an address file.
 func MergedLocal(list []Result, quantile float64) float64 {
 	return merged(list, quantile, func(r Result) *hdrhistogram.Histogram { return r.local })
+}
+
+// Refused is how long it took until calls had failed, at a quantile of 0 to 100, in microseconds. Those that got no answer, or
+// never began, took for ever: a quantile that falls among them is infinite. 0: none failed.
+func Refused(list []Result, quantile float64) float64 {
+	var all, answered float64
+	for _, r := range list {
+		all += float64(r.Fails())
+		if r.failed != nil {
+			answered += float64(r.failed.TotalCount())
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	if q := quantile * all / max(answered, 1); q <= 100 {
+		return merged(list, q, func(r Result) *hdrhistogram.Histogram { return r.failed })
+	}
+	return math.Inf(1)
 }
 
 func merged(list []Result, quantile float64, of func(Result) *hdrhistogram.Histogram) float64 {
@@ -212,13 +233,16 @@ func (r *Run) read(sources []Source, outs, said []bytes.Buffer) error {
 			Result
 			Histogram string `json:"histogram"`
 			Local     string `json:"local_histogram"`
+			Failures  string `json:"failed_histogram"`
 		}
 		err := json.Unmarshal(outs[i].Bytes(), &one)
-		if err == nil {
-			one.hist, err = hdrhistogram.Decode([]byte(one.Histogram))
-		}
-		if err == nil && one.Local != "" {
-			one.local, err = hdrhistogram.Decode([]byte(one.Local))
+		for _, h := range []struct {
+			text string
+			to   **hdrhistogram.Histogram
+		}{{one.Histogram, &one.hist}, {one.Local, &one.local}, {one.Failures, &one.failed}} {
+			if err == nil && h.text != "" {
+				*h.to, err = hdrhistogram.Decode([]byte(h.text))
+			}
 		}
 		if err != nil {
 			errs = append(errs, fmt.Errorf("load %d (%s): %w: %s", i, src.Unit, err, bytes.TrimSpace(said[i].Bytes())))

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -139,6 +140,11 @@ func keep(dir, name string, begun time.Time, text string, raw []*Run) error {
 	var b strings.Builder
 	b.WriteString("[\n")
 	for i, r := range raw { // a line each: small, and a difference can be read
+		for k, v := range r.Figures { // JSON has no infinity
+			if math.IsInf(v, 0) || math.IsNaN(v) {
+				r.Figures[k] = -1
+			}
+		}
 		line, err := json.Marshal(r)
 		if err != nil {
 			return err

@@ -26,6 +26,9 @@ func (s *Stage) Valid(ctx context.Context, side string, pair int, make func(ctx 
 		if r.Invalid == "" {
 			return r, nil
 		}
+		if s.Quick { // it is no proof, and the machine is not its own
+			return r, nil
+		}
 		last = r.Invalid
 		fmt.Fprintf(os.Stderr, " [%s, pair %d, invalid: %s]", side, pair+1, last)
 	}

@@ -34,34 +34,38 @@ type part struct {
 	quota   *quota
 }
 
-// Proxy is a bellhop of a stage.
-type Proxy struct {
-	*prove.Bellhop
-	stage *Stage
-}
-
 // Start runs a bellhop on the proxies' core, with a quota of CPU time if share is not 0.
-func (s *Stage) Start(ctx context.Context, name string, b *prove.Bellhop, share float64) (*Proxy, error) {
+func (s *Stage) Start(ctx context.Context, name string, b *prove.Bellhop, share float64) (*prove.Bellhop, error) {
 	s.n++
 	b.Dir = filepath.Join(s.Dir, fmt.Sprintf("%s-%d", name, s.n))
-	b.Core = fmt.Sprint(ProxyCore)
+	q, err := s.quota(filepath.Base(b.Dir), share)
+	if err != nil {
+		return b, err
+	}
+	b.Prefix = q.prefix(ProxyCore)
 	ctx, cancel := context.WithTimeout(ctx, 20*time.Second)
 	defer cancel()
-	err := b.Start(ctx)
-	p := &Proxy{Bellhop: b, stage: s}
-	if b.Process == nil {
-		return p, err
+	err = b.Start(ctx)
+	if b.Process != nil {
+		s.parts = append(s.parts, part{name: name, process: b.Process, quota: q})
 	}
-	one := part{name: name, process: b.Process}
-	if share > 0 && err == nil {
-		one.quota, err = newQuota("bellhop-"+filepath.Base(s.Dir)+"-"+filepath.Base(b.Dir), share)
-		s.quotas = append(s.quotas, one.quota)
-		if err == nil {
-			err = one.quota.put(b.Process.PID())
+	if err == nil && b.Rules != "" { // a proxy that refuses its rules serves without any
+		var m prove.Metrics
+		if m, err = prove.Scrape(ctx, b.Admin); err == nil && (m["bellhop_rules_wrong"] != 0 || m["bellhop_rules_applied_total"] == 0) {
+			err = fmt.Errorf("%s did not take its rules; see %s", name, b.Dir)
 		}
 	}
-	s.parts = append(s.parts, one)
-	return p, err
+	return b, err
+}
+
+// quota makes one; none for a share of 0.
+func (s *Stage) quota(name string, share float64) (*quota, error) {
+	if share == 0 {
+		return nil, nil
+	}
+	q, err := newQuota("bellhop-"+filepath.Base(s.Dir)+"-"+name, share)
+	s.quotas = append(s.quotas, q)
+	return q, err
 }
 
 // HAProxy runs a TCP-mode HAProxy on the proxies' core with the same quota, from a unix socket to a server.
@@ -84,21 +88,15 @@ listen proof
 	if err := os.WriteFile(file, []byte(config), 0o600); err != nil {
 		return "", nil, err
 	}
-	p, err = prove.Start(s.Dir, "haproxy", pinned(ProxyCore, "/usr/sbin/haproxy", "-db", "-f", file)...)
+	q, err := s.quota(fmt.Sprintf("haproxy-%d", s.n), share)
 	if err != nil {
 		return "", nil, err
 	}
-	one := part{name: "haproxy", process: p}
-	if share > 0 {
-		if one.quota, err = newQuota(fmt.Sprintf("bellhop-%s-haproxy-%d", filepath.Base(s.Dir), s.n), share); err == nil {
-			err = one.quota.put(p.PID())
-		}
-		s.quotas = append(s.quotas, one.quota)
-	}
-	s.parts = append(s.parts, one)
+	p, err = prove.Start(s.Dir, "haproxy", append(q.prefix(ProxyCore), "/usr/sbin/haproxy", "-db", "-f", file)...)
 	if err != nil {
-		return "", p, err
+		return "", nil, err
 	}
+	s.parts = append(s.parts, part{name: "haproxy", process: p, quota: q})
 	return socket, p, p.AwaitAddress(ctx, "unix", socket)
 }
 
@@ -154,9 +152,7 @@ func (s *Stage) Reset() {
 		p.process.Kill() // nobody is calling: there is nothing to drain
 	}
 	for _, q := range s.quotas {
-		if q != nil {
-			q.remove()
-		}
+		q.remove()
 	}
 	var units []string
 	for u := range s.units {
