@@ -35,7 +35,7 @@ type listener struct {
 
 // acceptStats counts what acceptors see. Atomic: they are not on a loop.
 type acceptStats struct {
-	refused, errors, enrolErrors, tlsErrors atomic.Uint64
+	refused, errors, enrolErrors, tlsErrors, quarantined atomic.Uint64
 }
 
 // Listen starts an acceptor. After Start only.
@@ -137,7 +137,7 @@ func (p *Proxy) place(l *listener, src *source, conn net.Conn, verified bool) {
 
 func (p *Proxy) refuse(l *listener, conn net.Conn, err error) {
 	p.acceptLog.refused.Add(1)
-	if p.sample.allow() {
+	if err != errQuarantined && p.sample.allow() { // that was logged once
 		p.cfg.Log.Warn("connection refused", "listener", l.Name, "peer", conn.RemoteAddr(), "reason", err)
 	}
 	_ = conn.Close() // it was never served

@@ -18,6 +18,10 @@ func (w *worker) begin() {
 		w.table = t
 		w.newTable()
 		w.newlyKnown()
+		w.resolved.forget()
+	}
+	if r := w.p.rules.Load(); r != w.rules {
+		w.newRules(r)
 	}
 	if w.retiring.busy {
 		w.retirePools()
@@ -38,7 +42,7 @@ func (w *worker) end() {
 	for {
 		w.resume()
 		w.closeDoomed()
-		if len(w.ready) > 0 { // what was closed had a frame wait
+		if len(w.ready)+len(w.limitQueues.over) > 0 || w.displaced.head() != nil { // what was closed had a frame wait, or others
 			continue
 		}
 		if len(w.dirty) == 0 || w.flushPending {
@@ -51,8 +55,13 @@ func (w *worker) end() {
 		}
 		w.flush() // may end calls and connections: look again
 	}
+	if w.shares.turns.Len() > 0 && !w.flushPending { // some wait for their turn: it is at the end of the round
+		w.flushPending = true
+		w.signal()
+	}
 	if !w.flushPending {
 		w.inBatch = false
+		w.shares.turns.Forgive()
 	}
 	if w.flushPending { // the round's own end comes here
 		return
@@ -60,7 +69,8 @@ func (w *worker) end() {
 	w.setAlarm()
 }
 
-// round is a control byte's work: the flush at the end of a poll round, timers that are due, tasks from outside.
+// round is a control byte's work: the flush at the end of a poll round, timers that are due, tasks from outside, and those who
+// wait for their source's turn.
 func (w *worker) round() {
 	pending, began := w.flushPending, w.now
 	w.flushPending = false
@@ -76,6 +86,7 @@ func (w *worker) round() {
 	}
 	w.runTasks()
 	w.wheel.advance(w.now)
+	w.serveTurns()
 	w.resume()
 	w.closeDoomed()
 	w.flush()
@@ -90,8 +101,12 @@ func (w *worker) setAlarm() {
 	}
 }
 
-// resume goes on with callers whose next frame had to wait for a slot.
+// resume goes on with calls that had to give way, and with callers whose next frame had to wait for a slot.
 func (w *worker) resume() {
+	w.serveLimits()
+	if w.displaced.head() != nil {
+		w.run(w.moveOn)
+	}
 	for len(w.ready) > 0 {
 		d := w.ready[len(w.ready)-1]
 		w.ready = w.ready[:len(w.ready)-1]

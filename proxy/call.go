@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -24,11 +25,17 @@ type call struct {
 	charged      int64 // bytes charged to the source
 	stats        *methodStats
 
-	policy       *govern.Policy // never nil once the call was admitted and its service is known
+	decision     *govern.Decision // nil: no rules were asked
+	permits      *permit          // limits that count it
+	limit        int32            // the number of the one that it waits for
+	queuedAt     int64            // since when it does, or did
+	brought      bool             // its caller named a deadline
+	ruledAway    bool             // handed over since a rule says so, though it could be served here
+	policy       *govern.Policy   // never nil once the call was admitted and its service is known
+	part         *govern.Part     // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster
 	endpoint     *cluster.Endpoint
-	tried        [maxTries]*cluster.Endpoint
-	ntried       uint8
+	tries        attempts
 	hops         uint8
 	oneway       bool
 	spent        bool // a oneway whose bytes have left and that a server might answer all the same
@@ -42,13 +49,17 @@ type call struct {
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
-	pool         *pool      // where it waits for a connection
-	queue        *callQueue // where it waits for a look-up or its turn
-	pnext, pprev *call
-	kept         []byte // its frame while it waits, the stub of a large one
-	keptCodec    protocol.Codec
-	upload       *upload // the rest of a large frame, which has not all come or left
-	relayed      bool    // its caller has a part of its reply
+	pool      *pool      // where it waits for a connection
+	queue     *callQueue // where it waits for a look-up or its turn
+	item      fair.Item[*call]
+	flow      *fair.Flow[*call] // whose share of a pool's queue it was sent on; nil: it did not wait
+	flowEra   uint32            // generation of that
+	flowCost  int64             // what it was charged there
+	displaced bool              // had to give way in a full queue
+	kept      []byte            // its frame while it waits, the stub of a large one
+	keptCodec protocol.Codec
+	upload    *upload // the rest of a large frame, which has not all come or left
+	relayed   bool    // its caller has a part of its reply
 
 	start    int64
 	from     int64 // where its deadline counts from
@@ -143,7 +154,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.oneway = m.Type == protocol.MessageOneway
 	d.adopt(c)
 	c.src = d.src
-	calls := d.src.calls.Add(1)
+	calls := w.p.begin(d.src)
 	total := w.p.inFlight.Add(1)
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
@@ -166,6 +177,8 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
 	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
+	case !d.handoff && w.p.overShare(d.src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
 	case total > int64(lim.TotalCalls):
 		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
 	case d.src.bytes.Load() > lim.SourceBytes:
@@ -179,9 +192,12 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	return protocol.Fault{}
 }
 
+// mayRunTwice reports whether a call could be sent again at all: a oneway is not, and of a large one nothing is kept.
+func (c *call) mayRunTwice() bool { return !c.oneway && c.upload == nil }
+
 // declared takes up what the service says of the method.
 func (c *call) declared(m *protocol.Message) {
-	c.idempotent = c.cluster.Idempotent(m.Method) && !c.oneway && c.upload == nil // a large one is not kept
+	c.idempotent = c.cluster.Idempotent(m.Method) && c.mayRunTwice()
 	if c.cluster.Oneway(m.Method) && !c.oneway {
 		c.oneway = true
 		c.d.acknowledge(c, m)
@@ -193,7 +209,7 @@ func (c *call) declared(m *protocol.Message) {
 func (c *call) setDeadline(m *protocol.Message) {
 	t := &c.w.p.cfg.Timeouts
 	d := m.Timeout
-	if d <= 0 {
+	if c.brought = d > 0; d <= 0 {
 		d = t.Call
 		if c.cluster != nil && c.cluster.Timeout > 0 {
 			d = c.cluster.Timeout
@@ -232,13 +248,16 @@ func (w *worker) finish(c *call, code protocol.Code) {
 	}
 	if d := c.d; d != nil {
 		w.record(c, code)
-		c.src.calls.Add(-1)
+		w.p.cease(c.src)
 		w.p.inFlight.Add(-1)
 		if c.charged > 0 {
 			c.src.bytes.Add(-c.charged)
 			w.p.bytes.Add(-c.charged)
 		}
 		w.calls.active--
+		if c.permits != nil {
+			w.releasePermits(c)
+		}
 		d.dismiss(c)
 	}
 	if c.up == nil && c.pool == nil && c.queue == nil {
@@ -254,9 +273,7 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.calls.put(c)
 		return
 	}
-	if c.handed {
-		c.cluster = w.table.Remotes
-	} else if c.cluster = w.table.Lookup(c.to.Service); c.cluster == nil {
+	if c.cluster = w.clusterOf(c); c.cluster == nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
 		return
 	}
@@ -265,8 +282,18 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
 		return
 	}
-	w.stats.requeued++
 	w.choose(c, m)
+}
+
+// requeue offers a call that is provably unsent to another endpoint, within its budget.
+func (w *worker) requeue(c *call, codec protocol.Codec, frame []byte) {
+	if c.d != nil && !c.stats.budgets.requeues.take(w.now, w.perWorker(w.p.cfg.Limits.RequeueMin)) {
+		w.stats.requeuesRefused++
+		w.fail(c, protocol.Fault{Code: protocol.CodeConnect, Message: "no connection to service " + string(c.to.Service) + " could be opened, and the budget of calls that are offered elsewhere is spent (limits.requeue_share)"})
+		return
+	}
+	w.stats.requeued++
+	w.resubmit(c, codec, frame)
 }
 
 // keptMessage decodes the frame a call has kept. The view lasts until the next call of keptMessage.
@@ -282,23 +309,4 @@ func (w *worker) keptMessage(c *call) (*protocol.Message, error) {
 		m.Type = protocol.MessageOneway
 	}
 	return m, nil
-}
-
-// retryBudget bounds calls that are sent again although they may have run: a fifth of those that end well, and ten to
-// begin with, so that retries can't multiply the load of a failing service. Loop only.
-type retryBudget struct{ left float64 }
-
-const (
-	retryShare = 0.2
-	retryMost  = 10
-)
-
-func (b *retryBudget) earn() { b.left = min(b.left+retryShare, retryMost) }
-
-func (b *retryBudget) take() bool {
-	if b.left < 1 {
-		return false
-	}
-	b.left--
-	return true
 }

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -39,22 +40,29 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 // choose offers the call to an endpoint: one that has a connection free or may open one. What can't be placed here goes
 // to the remote tier, where that is allowed, or gets a fault.
 func (w *worker) choose(c *call, m *protocol.Message) {
+	w.toPart(c, m)
 	code := protocol.CodeNoEndpoint
-	if c.ntried > 0 {
+	if c.tries.n > 0 {
 		code = protocol.CodeConnect
 	}
-	for int(c.ntried) < maxTries {
+	if c.displaced {
+		code = protocol.CodeQueueFull
+	}
+	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
+			code = c.nowhere(code)
 			break
 		}
-		c.tried[c.ntried] = ep
-		c.ntried++
+		c.tries.offered(ep)
 		if code = w.poolOf(c.cluster, ep).submit(c, m); code == protocol.CodeOK {
 			return
 		}
 	}
 	if !w.handOver(c, m, code) {
+		if w.servedHere(c, m) {
+			return
+		}
 		if c.retried { // it was written once
 			code = protocol.CodeLost
 		}
@@ -69,15 +77,14 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
 		return false
 	}
-	c.handed, c.ntried = true, 0
+	c.handed, c.tries = true, attempts{}
 	c.cluster = w.table.Remotes
-	for int(c.ntried) < maxTries {
+	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
 			break
 		}
-		c.tried[c.ntried] = ep
-		c.ntried++
+		c.tries.offered(ep)
 		if w.poolOf(w.table.Remotes, ep).submit(c, m) == protocol.CodeOK {
 			w.stats.handedOver[code]++
 			return true
@@ -109,6 +116,7 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	}
 	class, code := outcome(m)
 	w.observe(c, class)
+	w.replied(c, len(m.Frame))
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return
@@ -116,6 +124,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
 		text, _, _ := protocol.AppException(m.Body, m.Payload)
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
+		return
+	}
+	if class != govern.ClassOK && w.again(c, class) {
 		return
 	}
 	c.d.grantExtra(m)
@@ -160,11 +171,25 @@ func (w *worker) cancel(c *call) {
 // call keeps its slot until the late reply or the connection's end, so that its sequence is not given out again.
 func (c *call) expired(int64) {
 	w, u := c.w, c.up
+	switch {
+	case w.now >= c.deadline:
+	case c.tries.paused:
+		w.nextAttempt(c)
+		return
+	case c.attemptOver():
+		return
+	default:
+		w.wheel.arm(&c.timer, c.deadline)
+		return
+	}
 	f := protocol.Fault{Code: protocol.CodeDeadline, Message: describe(protocol.CodeDeadline, c), Executed: u != nil && c.begin < u.handed}
 	if u == nil {
 		c.unqueue()
 		w.fail(c, f)
 		return
+	}
+	if f.Executed && c.d != nil {
+		w.observe(c, govern.ClassDeadline)
 	}
 	if u.mode != cluster.Multiplexed || u.held {
 		w.doom(&u.session, reasonAbandoned)
@@ -193,13 +218,20 @@ func describe(code protocol.Code, c *call) string {
 		return "service " + name + " has no endpoint"
 	case protocol.CodeConnect:
 		return "no endpoint of service " + name + " could be reached"
+	case protocol.CodeSubset:
+		return "no endpoint of service " + name + " is usable in the part that rule " + c.policy.By[govern.ActSplit] + " sends the call to"
 	case protocol.CodeQueueFull:
 		return "every endpoint of service " + name + " has a full queue (max_pending)"
+	case protocol.CodeSourceQueue:
+		return "source " + c.src.Source + " has too many calls waiting for a connection (limits.source_queued)"
 	case protocol.CodeDeadline:
+		if c.limited() {
+			return "the deadline of " + c.allowed().String() + " has passed while the call waited for the limit of rule " + c.policy.Limits[c.limit].Rule
+		}
 		if c.cluster == nil {
 			return "service " + name + " is not known here yet: its look-up was not over within " + c.allowed().String()
 		}
-		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String()
+		return "service " + name + " did not answer " + string(c.to.Method) + " within " + c.allowed().String() + c.deadlineRule()
 	case protocol.CodeLost:
 		return "the connection to an endpoint of service " + name + " was lost after the call was written"
 	default:

@@ -14,10 +14,11 @@ import (
 
 // Config is everything the data plane is given. It is read once, by New.
 type Config struct {
-	Workers  int              // event loops; 0: one per CPU, at most 16
-	Codecs   []protocol.Codec // the framings to speak
-	Limits   Limits
-	Timeouts Timeouts
+	Workers    int              // event loops; 0: one per CPU, at most 16
+	Codecs     []protocol.Codec // the framings to speak
+	Limits     Limits
+	Timeouts   Timeouts
+	Quarantine Quarantine
 	// Identify tells who is at the other end of an accepted connection; an error refuses it. Called on the acceptor's
 	// goroutine, never on a loop.
 	Identify func(net.Conn) (Identity, error)
@@ -43,21 +44,26 @@ type Identity struct {
 
 // Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.
 type Limits struct {
-	MaxFrame      int   // bytes of one frame
-	Window        int   // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
-	Depth         int   // calls pipelined on one plain Thrift connection
-	SourceCalls   int   // calls in flight of one source
-	TotalCalls    int   // calls in flight of the proxy
-	SourceBytes   int64 // bytes buffered for one source
-	TotalBytes    int64 // bytes buffered by the proxy
-	SourceConns   int   // connections of one source
-	TotalConns    int   // connections of callers
-	SourceLookups int   // services being looked up for one source, counted by worker
-	TotalLookups  int   // services being looked up, counted by worker
-	MaxMethods    int   // methods of one service that have metrics of their own; the rest is "other"
-	MaxSources    int   // sources that have metrics of their own; the rest is "other"
-	IdlePerPool   int   // idle upstream connections kept for one endpoint by one worker
-	ConnectsOpen  int   // connects under way to one endpoint by one worker
+	MaxFrame      int     // bytes of one frame
+	Window        int     // bytes of a large frame that are held on either side; larger frames are forwarded while they arrive
+	Depth         int     // calls pipelined on one plain Thrift connection
+	SourceCalls   int     // calls in flight of one source
+	TotalCalls    int     // calls in flight of the proxy
+	SourceBytes   int64   // bytes buffered for one source
+	TotalBytes    int64   // bytes buffered by the proxy
+	SourceConns   int     // connections of one source
+	TotalConns    int     // connections of callers
+	SourceQueued  int     // calls of one source that wait
+	SourceLookups int     // services being looked up for one source, counted by worker
+	TotalLookups  int     // services being looked up, counted by worker
+	MaxMethods    int     // methods of one service that have metrics of their own; the rest is "other"
+	MaxSources    int     // sources that have metrics of their own; the rest is "other"
+	RetryShare    float64 // calls sent again though they may have run, for each call of the service
+	RetryMin      int     // … and so many a second besides, over all workers
+	RequeueShare  float64 // calls sent on because they are provably unsent, likewise
+	RequeueMin    int
+	IdlePerPool   int // idle upstream connections kept for one endpoint by one worker
+	ConnectsOpen  int // connects under way to one endpoint by one worker
 }
 
 // DefaultLimits returns the limits that the documentation names.
@@ -65,7 +71,8 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
-		SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
+		SourceQueued: 1024, SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000,
+		RetryShare: 0.2, RetryMin: 10, RequeueShare: 0.5, RequeueMin: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }
 
@@ -130,6 +137,9 @@ func (c *Config) check() error {
 	if c.Lookup != nil && (c.Limits.SourceLookups < 1 || c.Limits.TotalLookups < 1 || c.Timeouts.Lookup <= 0) {
 		bad("limits.source_lookups, limits.total_lookups, timeouts.lookup: %d, %d, %s; each must be above 0",
 			c.Limits.SourceLookups, c.Limits.TotalLookups, c.Timeouts.Lookup)
+	}
+	if c.Limits.SourceQueued == 0 {
+		c.Limits.SourceQueued = DefaultLimits().SourceQueued
 	}
 	if c.Log == nil {
 		c.Log = slog.New(slog.DiscardHandler)

@@ -17,6 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -48,23 +49,33 @@ type talk struct {
 	more  map[string][]byte    // of a large frame that a peer has begun
 	wants string               // what Config.Lookup says: true, false, or "" when it must not be called
 	asked []string             // names it was called with and that "asked" has not looked at
+	rules *govern.Rules        // what "rules" brings
 }
 
 type message struct {
 	name, text string
 	typ        thrift.TMessageType
 	seq, code  int32
+	header     bool // came as THeader
 }
 
 func play(t *testing.T, file string, a *txtar.Archive) {
 	limits, snap, next := "", &registry.Snapshot{}, &registry.Snapshot{}
 	var script string
+	var remotes []string
+	var inForce, later *govern.Rules
 	for _, f := range a.Files {
 		switch f.Name {
 		case "services":
 			snap.Services = parseServices(t, f.Data)
 		case "services-later":
 			next.Services = parseServices(t, f.Data)
+		case "rules":
+			inForce = parseRules(t, f.Data)
+		case "rules-later":
+			later = parseRules(t, f.Data)
+		case "remotes":
+			remotes = strings.Fields(string(f.Data))
 		case "limits":
 			limits = string(f.Data)
 		case "talk":
@@ -74,9 +85,10 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 		}
 	}
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}, more: map[string][]byte{}}
-	k.later = next
+	k.later, k.rules = next, later
 	k.rig = newRig(t, func(c *Config) {
 		setLimits(t, c, limits)
+		c.HandOff = withRemotes(snap, remotes)
 		c.Lookup = func(service string) bool {
 			if k.wants == "" {
 				return false
@@ -85,6 +97,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 			return k.wants == "true"
 		}
 	}, snap)
+	k.p.SetRules(inForce)
 	for i, line := range strings.Split(script, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -120,6 +133,7 @@ func (k *talk) atEnd(t *testing.T) {
 	if l := &k.w.lookups; len(l.byName)+len(l.over)+l.orphans != 0 || k.p.lookups.Load() != 0 {
 		t.Errorf("left %d look-ups, %d counted, %d that are over, %d oneways without a caller", len(l.byName), k.p.lookups.Load(), len(l.over), l.orphans)
 	}
+	k.rulesAtEnd(t)
 	if n := k.p.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes left counted", n)
 	}
@@ -127,14 +141,14 @@ func (k *talk) atEnd(t *testing.T) {
 		t.Errorf("%d callers left counted", n)
 	}
 	for _, s := range k.p.sources.byKey {
-		if s.calls.Load() != 0 || s.bytes.Load() != 0 || s.conns.Load() != 0 || s.lookups.Load() != 0 {
+		if s.calls.Load() != 0 || s.queued.Load() != 0 || s.bytes.Load() != 0 || s.conns.Load() != 0 || s.lookups.Load() != 0 {
 			t.Errorf("source %s: left %d calls, %d bytes, %d connections, %d look-ups", s.Source, s.calls.Load(), s.bytes.Load(), s.conns.Load(), s.lookups.Load())
 		}
 	}
 	for _, p := range k.w.pools {
-		if p.conns != 0 || p.nWaiting != 0 || p.endpoint.Conns.Load() != 0 || p.endpoint.States[0].Active != 0 {
+		if p.conns != 0 || p.waiting() != 0 || p.endpoint.Conns.Load() != 0 || p.endpoint.States[0].Active != 0 {
 			t.Errorf("pool %s: left %d connections (%d over all workers), %d waiting, %d active", p.endpoint, p.conns,
-				p.endpoint.Conns.Load(), p.nWaiting, p.endpoint.States[0].Active)
+				p.endpoint.Conns.Load(), p.waiting(), p.endpoint.States[0].Active)
 		}
 	}
 }
@@ -204,8 +218,27 @@ func setLimits(t *testing.T, c *Config, text string) {
 			c.Limits.TotalCalls = number(t, val)
 		case "source_bytes":
 			c.Limits.SourceBytes = int64(number(t, val))
+		case "retry_min":
+			c.Limits.RetryMin = number(t, val)
+		case "requeue_min":
+			c.Limits.RequeueMin = number(t, val)
+		case "retry_share", "requeue_share":
+			share, err := strconv.ParseFloat(val, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if key == "retry_share" {
+				c.Limits.RetryShare = share
+			} else {
+				c.Limits.RequeueShare = share
+			}
 		case "connects_open":
 			c.Limits.ConnectsOpen = number(t, val)
+		case "quarantine": // strikes
+			c.Quarantine = DefaultQuarantine()
+			c.Quarantine.Strikes = number(t, val)
+		case "source_queued":
+			c.Limits.SourceQueued = number(t, val)
 		case "source_lookups":
 			c.Limits.SourceLookups = number(t, val)
 		case "total_lookups":
@@ -251,6 +284,10 @@ func (k *talk) step(w []string) error {
 		k.woken = true
 		k.settle()
 		return nil
+	case "rules":
+		k.p.SetRules(k.rules)
+		k.settle()
+		return nil
 	case "connect", "refuse":
 		return k.connect(w[0] == "connect", w[1], w[len(w)-1])
 	case "nobody":
@@ -276,10 +313,10 @@ func (k *talk) open(name string, opts []string) error {
 			l.service = []byte(val)
 		case "ordered":
 			l.Ordered = true
-		case "source":
-			id.Source = val
 		default:
-			return fmt.Errorf("unknown option %q", o)
+			if !identityOption(&id, key, val) {
+				return fmt.Errorf("unknown option %q", o)
+			}
 		}
 	}
 	k.conns[name] = k.caller(l, id)
@@ -308,6 +345,8 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 	switch verb {
 	case "calls", "oneway":
 		c.bring(callFrame(args, verb == "oneway", args[1:]))
+	case "calls-with":
+		c.bring(headerFrame(args[0], args[1:]))
 	case "oneway-call": // two frames in one read
 		c.bring(append(callFrame(args[:1], true, args[2:]), callFrame(args[1:2], false, args[2:])...))
 	case "sends":
@@ -322,10 +361,14 @@ func (k *talk) on(c *fakeConn, name, verb string, args []string) error {
 		return k.replies(c, name, false, []string{strings.Repeat("x", number(k.t.(*testing.T), args[0]))})
 	case "begins", "begins-reply", "goes-on", "ends", "has-part":
 		return k.large(c, name, verb, args)
+	case "admits":
+		return k.admits(c, name, number(k.t.(*testing.T), args[0]))
 	case "sees":
 		return k.sees(c, name, args)
 	case "replies", "fails":
 		return k.replies(c, name, verb == "fails", args)
+	case "fails-with":
+		return k.failsWith(c, name, args)
 	case "gets":
 		return k.gets(c, name, args)
 	case "gets-bytes", "gets-text":
@@ -394,9 +437,8 @@ func (k *talk) next(c *fakeConn, name string) (m message, err error) {
 	}
 	n := 4 + int(binary.BigEndian.Uint32(b))
 	k.rest[name] = bytes.Clone(b[n:])
-	ctx, buf := context.Background(), thrift.NewTMemoryBuffer()
-	buf.Write(b[4:n])
-	p := thrift.NewTBinaryProtocolConf(buf, nil)
+	ctx, p := context.Background(), protocolOf(b[:n])
+	m.header = isHeader(b[:n])
 	if m.name, m.typ, m.seq, err = p.ReadMessageBegin(ctx); err != nil {
 		return m, err
 	}
@@ -455,6 +497,10 @@ func (k *talk) replies(c *fakeConn, name string, fails bool, args []string) erro
 	typ, field := thrift.REPLY, int16(0)
 	if fails {
 		typ, field = thrift.EXCEPTION, 1
+	}
+	if m.header {
+		c.bring(withHeader(m.name, typ, m.seq, nil, text(field, textOf(args))))
+		return nil
 	}
 	c.bring(frame(m.name, typ, m.seq, field, textOf(args)))
 	return nil

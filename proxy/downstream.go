@@ -1,12 +1,11 @@
 package proxy
 
 import (
-	"errors"
-
 	"github.com/panjf2000/gnet/v2"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -37,6 +36,11 @@ type downstream struct {
 	upload     *upload   // a large call that is on its way
 	relay      *upstream // brings a large reply
 	turns      callQueue // ordered calls whose look-up is over and that others are before
+	lane       *lane
+	place      fair.Item[*downstream] // among those who wait for their source's turn
+	since      int64                  // when it came there
+	overfull   bool                   // is given up for its source's own bytes
+	stopped    bool                   // its source has used its share for now
 }
 
 func (d *downstream) begun(c gnet.Conn) {
@@ -44,6 +48,7 @@ func (d *downstream) begun(c gnet.Conn) {
 	d.conn, d.owner, d.timer.fire, d.opened = c, d, d, true
 	d.openedAt, d.lastActive = w.now, w.now
 	d.codec = d.l.codec // pinned, or nil
+	d.lane = w.laneOf(d.src)
 	w.downs[d] = struct{}{}
 	w.load.Add(1)
 	w.stats.accepted++
@@ -69,8 +74,15 @@ func (d *downstream) closed(err error) {
 	w.bufs.put(d.out)
 	d.slots, d.out, d.held = nil, nil, 0
 	d.account()
+	if d.lane != nil {
+		if d.place.Queued() {
+			w.shares.turns.Remove(&d.place)
+		}
+		d.lane.leave(w)
+	}
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
+	d.offended(reason)
 	w.p.logClose("caller", reason, err, d)
 }
 
@@ -91,7 +103,7 @@ func (d *downstream) readable() {
 	}
 	used := 0
 	if !d.blocked {
-		used = d.consume(buf)
+		used = d.share(buf)
 	}
 	d.settle(buf, used)
 }
@@ -102,18 +114,22 @@ func (d *downstream) proceed() {
 	if len(d.in) == 0 || d.closing != "" {
 		return
 	}
-	d.settle(d.in, d.consume(d.in))
+	d.settle(d.in, d.share(d.in))
 }
 
 func (d *downstream) settle(buf []byte, used int) {
-	if d.conn == nil {
+	if !d.live() {
 		return
 	}
 	d.keep(buf, used)
-	if d.blocked || d.upload != nil {
+	if d.stopped {
+		d.w.await(d)
+	}
+	waits := d.upload != nil || d.place.Queued()
+	if d.blocked || waits {
 		d.partialSince = 0 // not the caller's fault, or lastActive tells
 	}
-	if d.upload != nil && d.full() {
+	if waits && d.full() {
 		d.park()
 	}
 	d.account()
@@ -126,7 +142,8 @@ func (d *downstream) settle(buf []byte, used int) {
 // checkBytes gives up a caller whose bytes are in the way: its connection holds some, and a bound is passed.
 func (d *downstream) checkBytes() {
 	lim := &d.w.p.cfg.Limits
-	if len(d.in) > lim.MaxFrame+readBuffer || d.src.bytes.Load() > lim.SourceBytes || d.w.p.bytes.Load() > lim.TotalBytes {
+	d.overfull = d.src.bytes.Load() > lim.SourceBytes
+	if len(d.in) > lim.MaxFrame+readBuffer || d.overfull || d.w.p.bytes.Load() > lim.TotalBytes {
 		d.w.doom(&d.session, reasonBytes)
 	}
 }
@@ -149,7 +166,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 		}
 	}
 	w, m := d.w, &d.w.msg
-	for used < len(buf) && d.closing == "" && d.conn != nil {
+	for used < len(buf) && d.closing == "" && d.live() {
 		if d.relay != nil && d.outOfOrder { // what would be answered now would come into the middle of a reply
 			d.blocked = true
 			return used
@@ -159,6 +176,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 			if used += n; n == 0 {
 				return used
 			}
+			w.spend(d.lane, bytesCost(n))
 			continue
 		}
 		n, err := d.codec.Split(&d.scan, buf[used:], w.p.cfg.Limits.MaxFrame)
@@ -187,6 +205,10 @@ func (d *downstream) consume(buf []byte) (used int) {
 		d.whole = false
 		used += n
 		d.take(m)
+		if !w.spend(d.lane, callCost+bytesCost(n)) && used < len(buf) {
+			d.stopped = true
+			return used
+		}
 	}
 	return used
 }
@@ -205,93 +227,14 @@ func (d *downstream) take(m *protocol.Message) {
 		d.malformed(m, errNotACall)
 	case string(m.Service) == remote.Service && w.p.cfg.Accept != nil:
 		d.hello(m)
+	case d.src.quarantined(w.now):
+		d.refuse(m, quarantineFault(d.src))
 	default:
 		w.onRequest(d, m)
 	}
 }
 
 var errNotACall = &protocol.Error{Code: protocol.CodeProtocolError, Reason: "not_a_call", Detail: "callers send calls and oneways only", Offset: -1}
-
-// detect decides the framing once; until then heartbeats are answered and the connection stays undecided.
-func (d *downstream) detect(buf []byte) (used int) {
-	f, beats, err := protocol.Detect(buf)
-	if beats > 0 {
-		d.done(append(d.buffer(0), buf[:beats]...))
-		d.w.stats.heartbeats++
-	}
-	if err != nil {
-		d.refuseFraming(err)
-		return len(buf)
-	}
-	switch f {
-	case protocol.FramingUnknown:
-	case protocol.HTTP:
-		d.done(append(d.buffer(0), httpNotYet...))
-		d.closing = reasonUnsupported
-		d.w.stats.malformed["http"]++
-		return len(buf)
-	default:
-		if d.codec = d.w.p.codecs[f]; d.codec == nil {
-			d.refuseFraming(&protocol.Error{Code: protocol.CodeUnsupported, Reason: "no_codec", Detail: f.String()})
-			return len(buf)
-		}
-		d.w.stats.detected[f]++
-	}
-	return beats
-}
-
-const httpNotYet = "HTTP/1.1 501 Not Implemented\r\nContent-Type: text/plain\r\nConnection: close\r\nContent-Length: 75\r\n\r\n" +
-	"bellhop: JSON over HTTP is not supported yet: call by Thrift, OSP or dapeng"
-
-func (d *downstream) refuseFraming(err error) {
-	d.w.stats.malformed[reasonWord(err)]++
-	d.w.p.logMalformed(d, err)
-	d.w.doom(&d.session, reasonUnsupported)
-}
-
-// malformed answers what can't be understood, in its slot, and sends the caller away: what follows it can't be trusted.
-func (d *downstream) malformed(m *protocol.Message, err error) {
-	w := d.w
-	f := protocol.Fault{Code: protocol.CodeProtocolError, Message: err.Error()}
-	reason := reasonMalformed
-	var pe *protocol.Error
-	if errors.As(err, &pe) {
-		f.Code = pe.Code
-		if pe.Code == protocol.CodeTooLarge {
-			reason = reasonTooLarge
-		}
-	}
-	w.stats.malformed[reasonWord(err)]++
-	w.p.logMalformed(d, err)
-	d.closing = reason
-	if m.Wire.Framing == protocol.FramingUnknown {
-		w.doom(&d.session, reason)
-		return
-	}
-	d.refuse(m, f)
-}
-
-func reasonWord(err error) string {
-	var pe *protocol.Error
-	if errors.As(err, &pe) {
-		return pe.Reason
-	}
-	return "other"
-}
-
-// refuse answers a message that never became a call.
-func (d *downstream) refuse(m *protocol.Message, f protocol.Fault) {
-	d.w.stats.refused[f.Code]++
-	if m.Type == protocol.MessageOneway {
-		return
-	}
-	c := call{w: d.w}
-	c.to.SetFrom(m)
-	if !d.outOfOrder {
-		c.slot = d.newSlot()
-	}
-	d.slotDone(&c, d.codec.AppendFault(d.slotBuffer(&c, 0), f, &c.to))
-}
 
 // mustWait reports whether this call has to wait for the ones before it (ordered: true).
 func (d *downstream) mustWait(m *protocol.Message) bool {

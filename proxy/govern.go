@@ -1,16 +1,232 @@
 package proxy
 
 import (
+	"strings"
+	"time"
+
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
+	"github.com/bellhop-mesh/bellhop/remote"
 )
+
+// This file does with a call what the rules say of it (package govern), between admit and choose.
+//
+//	onRequest ─► govern ─► access ─► deadline ─► limits ─► governed ─► choose
+//	                                              ├─► limitQueue: waits (govern_queue.go), then the limits that are left
+//	                                              └─► handOver, or fail
+//
+// Of a call that another proxy has handed over, that proxy has asked access, limits and remote: it knows who calls.
+
+// SetRules puts rules in force; workers take them up with their next batch. Limits that the rules before have just so keep
+// their state. nil: there are none. Safe for concurrent use.
+func (p *Proxy) SetRules(r *govern.Rules) {
+	p.rulesMu.Lock()
+	defer p.rulesMu.Unlock()
+	if old := p.rules.Load(); old != r {
+		r.Inherit(old)
+		p.rules.Store(r)
+	}
+}
+
+// Rules returns the rules in force; nil: there are none. Safe for concurrent use.
+func (p *Proxy) Rules() *govern.Rules { return p.rules.Load() }
+
+// noPolicy is that of a proxy without rules.
+var noPolicy govern.Policy
 
 // govern does with an admitted call what the rules say, and goes on with choose unless they forbid, delay or divert it. Its
 // service is known. Loop only.
 func (w *worker) govern(c *call, m *protocol.Message) {
-	c.policy = &noPolicy
+	c.policy, c.decision = &noPolicy, nil
+	if w.rules == nil || ownService(c.cluster.Name) {
+		w.governed(c, m)
+		return
+	}
+	r := w.resolve(c)
+	d := r.For(&govern.Call{Version: m.Version, Caller: m.Caller, Header: m})
+	d.Count()
+	c.policy, c.decision = &d.Policy, d
+	if r := d.Policy.Retry; r != nil && r.Idempotent {
+		c.idempotent = c.mayRunTwice()
+	}
+	if c.policy.Deny && c.hops == 0 {
+		w.fail(c, protocol.Fault{Code: protocol.CodeDenied, Message: "rule " + c.policy.By[govern.ActAccess] + " denies source " + c.src.Source +
+			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
+		return
+	}
+	c.ruledDeadline(m)
+	if len(c.policy.Limits) > 0 && c.hops == 0 {
+		if r.Privileged {
+			w.privileged(c)
+		} else if !w.limits(c, m, 0) {
+			return
+		}
+	}
+	w.governed(c, m)
+}
+
+// ownService reports whether a service is the proxy's own, which rules say nothing of.
+func ownService(name string) bool { return strings.HasPrefix(name, remote.Service+".") }
+
+// governed goes on with a call that access and limits let pass.
+func (w *worker) governed(c *call, m *protocol.Message) {
+	if f, ok := w.breakerAllows(c); !ok {
+		w.fail(c, f)
+		return
+	}
+	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
+		return
+	}
 	w.choose(c, m)
 }
 
-// noPolicy is that of a proxy without rules.
-var noPolicy govern.Policy
+// toRemote gives a call to the remote tier because a rule says so. Where it can't be had there it is served here.
+func (w *worker) toRemote(c *call, m *protocol.Message) bool {
+	here := c.cluster
+	if w.handOver(c, m, protocol.CodeOK) {
+		c.ruledAway = true
+		return true
+	}
+	c.cluster, c.handed, c.tries = here, false, attempts{}
+	return false
+}
+
+// servedHere has a call served here after all that a rule sent away, when no remote proxy could be reached.
+func (w *worker) servedHere(c *call, m *protocol.Message) bool {
+	if !c.ruledAway || c.retried {
+		return false
+	}
+	cl := w.table.Lookup(c.to.Service)
+	if cl == nil {
+		return false
+	}
+	c.cluster, c.handed, c.ruledAway, c.tries = cl, false, false, attempts{}
+	w.choose(c, m)
+	return true
+}
+
+// ruledDeadline puts a rule's deadline in force: it goes before the service's, and bounds what the caller brought.
+func (c *call) ruledDeadline(m *protocol.Message) {
+	d := min(c.policy.Deadline, c.w.p.cfg.Timeouts.MaxCall)
+	if d == 0 {
+		return
+	}
+	if c.brought {
+		d = min(d, c.allowed())
+	}
+	c.deadline = c.from + int64(d)
+	m.Timeout = time.Duration(c.deadline - c.w.now)
+	if c.d != nil { // nobody waits for a oneway whose caller has gone
+		c.w.wheel.arm(&c.timer, c.deadline)
+	}
+}
+
+// privileged counts a call that passes limits for its source's sake.
+func (w *worker) privileged(c *call) {
+	for _, l := range c.policy.Limits {
+		w.counts(l.Rule).Outcomes[govern.Privileged]++
+	}
+}
+
+// permit is a call's place in a limit. Permits are kept in a list, so that a call may have any number. Loop only.
+type permit struct {
+	bucket *govern.Bucket
+	next   *permit
+}
+
+// hold notes that a call was counted by a limit.
+func (w *worker) hold(c *call, b *govern.Bucket) {
+	p := w.permits
+	if p == nil {
+		p = &permit{}
+	} else {
+		w.permits = p.next
+	}
+	p.bucket, p.next = b, c.permits
+	c.permits = p
+}
+
+// releasePermits ends a call for the limits that count it, at its end for its caller.
+func (w *worker) releasePermits(c *call) {
+	for p := c.permits; p != nil; p = c.permits {
+		c.permits = p.next
+		b := p.bucket
+		p.bucket, p.next, w.permits = nil, w.permits, p
+		b.Release()
+		if b.Waiting() > 0 {
+			w.released(b)
+		}
+	}
+}
+
+// refund takes back that limits have counted a call which does not pass them all.
+func (w *worker) refund(c *call) {
+	for p := c.permits; p != nil; p = p.next {
+		p.bucket.Refund()
+	}
+	w.releasePermits(c)
+}
+
+// limits asks the limits of a call, from the one with this number on. false: it was dealt with.
+func (w *worker) limits(c *call, m *protocol.Message, from int) bool {
+	for i := from; i < len(c.policy.Limits); i++ {
+		l, b := c.policy.Limits[i], c.decision.Bucket(i, m.Caller, w.now)
+		if l.Excess == govern.Queue && b.Waiting() > 0 { // not before those
+			return w.excess(c, m, i, b, 1)
+		}
+		if wait := b.Take(w.now); wait != 0 {
+			return w.excess(c, m, i, b, wait)
+		}
+		w.counted(c, b)
+	}
+	return true
+}
+
+// counted: a limit lets the call pass. Nobody would tell that a oneway ends whose caller has gone.
+func (w *worker) counted(c *call, b *govern.Bucket) {
+	if c.d == nil {
+		b.Release()
+		return
+	}
+	w.hold(c, b)
+}
+
+// excess does with a call what its limit i says of those beyond it. wait is what the bucket has said. Always false: the call
+// was dealt with.
+func (w *worker) excess(c *call, m *protocol.Message, i int, b *govern.Bucket, wait int64) bool {
+	l := c.policy.Limits[i]
+	n := w.counts(l.Rule)
+	switch l.Excess {
+	case govern.Queue:
+		if full := w.enqueue(c, m, i, b, wait); full != "" {
+			n.Outcomes[govern.QueueFull]++
+			w.beyond(c, l, b, full)
+			return false
+		}
+		n.Outcomes[govern.Queued]++
+		return false
+	case govern.Overflow:
+		w.refund(c)
+		if w.handOver(c, m, protocol.CodeLimit) {
+			n.Outcomes[govern.Overflowed]++
+			return false
+		}
+	}
+	n.Outcomes[govern.Rejected]++
+	w.beyond(c, l, b, "")
+	return false
+}
+
+// beyond refuses a call that is beyond a limit. more says what else there is to say.
+func (w *worker) beyond(c *call, l *govern.Limit, b *govern.Bucket, more string) {
+	w.refund(c)
+	w.fail(c, protocol.Fault{Code: protocol.CodeLimit, Message: "rule " + l.Rule + " limits " + b.Key + " to " + l.String() + more})
+}
+
+// deadlineRule names the rule that gave a call its deadline, for a fault.
+func (c *call) deadlineRule() string {
+	if c.policy == nil || c.policy.Deadline == 0 || c.policy.Deadline != c.allowed() {
+		return ""
+	}
+	return " (rule " + c.policy.By[govern.ActDeadline] + ")"
+}

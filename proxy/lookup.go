@@ -27,36 +27,6 @@ const maxOrphans = 1024
 // goOnShare is how many calls go on in one batch when their look-up is over: one costs some µs.
 const goOnShare = 256
 
-// callQueue holds calls that wait for something else than a connection, oldest first. Loop only.
-type callQueue struct{ first, last *call }
-
-func (q *callQueue) push(c *call) {
-	c.queue, c.pprev, c.pnext = q, q.last, nil
-	if q.last != nil {
-		q.last.pnext = c
-	} else {
-		q.first = c
-	}
-	q.last = c
-}
-
-func (q *callQueue) remove(c *call) {
-	if c.pprev != nil {
-		c.pprev.pnext = c.pnext
-	} else {
-		q.first = c.pnext
-	}
-	if c.pnext != nil {
-		c.pnext.pprev = c.pprev
-	} else {
-		q.last = c.pprev
-	}
-	c.queue, c.pprev, c.pnext = nil, nil, nil
-	if c.d == nil {
-		c.w.lookups.orphans--
-	}
-}
-
 // lookup is one service that is being looked up, and the calls that wait for it. Loop only.
 type lookup struct {
 	w     *worker
@@ -137,7 +107,7 @@ func (l *lookup) end() {
 	delete(w.lookups.byName, l.name)
 	w.wheel.disarm(&l.timer)
 	w.release(l.src)
-	if l.calls.first != nil {
+	if l.calls.head() != nil {
 		w.lookups.over = append(w.lookups.over, l)
 		w.signal()
 	}
@@ -169,7 +139,7 @@ func (w *worker) goOnWaiting() {
 	s := &w.lookups
 	for left := goOnShare; left > 0 && len(s.over) > 0; {
 		l := s.over[0]
-		c := l.calls.first
+		c := l.calls.head()
 		if c == nil {
 			s.over[0], s.over = nil, s.over[1:]
 			continue
@@ -221,14 +191,14 @@ func (w *worker) goOn(c *call, late bool) {
 
 // takeTurns sends the next of a caller's ordered calls that have waited for a look-up, when none before it is in flight.
 func (d *downstream) takeTurns() {
-	for c := d.turns.first; c != nil; {
+	for c := d.turns.head(); c != nil; {
 		if c.dnext != nil {
-			c = c.pnext
+			c = c.behind()
 			continue
 		}
 		d.turns.remove(c)
 		d.w.goOn(c, false)
-		c = d.turns.first // it may have ended, and be another's by now
+		c = d.turns.head() // it may have ended, and be another's by now
 	}
 }
 
@@ -240,16 +210,6 @@ func (c *call) orphan() bool {
 	}
 	s.orphans++
 	return true
-}
-
-// unqueue takes a call out of the queue that it waits in, if it does.
-func (c *call) unqueue() {
-	switch {
-	case c.pool != nil:
-		c.pool.remove(c)
-	case c.queue != nil:
-		c.queue.remove(c)
-	}
 }
 
 // Used returns the services of which calls have ended since it was called last, in no order: those that have to stay

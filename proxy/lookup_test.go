@@ -36,7 +36,7 @@ func (r *rig) swap(s *registry.Service) {
 // round until all have gone.
 func TestLookupShare(t *testing.T) {
 	const n = 5*goOnShare + 1
-	r := lookingUp(t, func(c *Config) { c.Limits.Depth, c.Limits.SourceCalls = n, n })
+	r := lookingUp(t, func(c *Config) { c.Limits.Depth, c.Limits.SourceCalls, c.Limits.SourceQueued = n, n, n })
 	a := r.open("a")
 	for i := range n {
 		a.bring(frame("Echo:say", 1, int32(i), 1, "x"))
@@ -49,7 +49,7 @@ func TestLookupShare(t *testing.T) {
 	}})
 	waits := func() (n int) {
 		for _, p := range r.w.pools {
-			n += p.nWaiting
+			n += p.waiting()
 		}
 		return n
 	}

@@ -3,6 +3,7 @@ package proxy
 import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
 )
 
 // pool is one worker's connections to one endpoint, and the calls that wait for one. Loop only.
@@ -14,12 +15,10 @@ type pool struct {
 	open       []*upstream // multiplexed: all that may take calls
 	conns      int         // open and connecting, of this worker
 	connecting int
-	first      *call // waiting calls, oldest first
-	last       *call
-	nWaiting   int
-	retired    bool  // the endpoint has left the table
-	yield      bool  // another worker has calls waiting and no connection
-	notBefore  int64 // a place was given up for another worker: it is not taken back before, worker clock
+	queue      *fair.Book[*source, *call] // calls that wait (queue.go); nil: none has yet
+	retired    bool                       // the endpoint has left the table
+	yield      bool                       // another worker has calls waiting and no connection
+	notBefore  int64                      // a place was given up for another worker: it is not taken back before, worker clock
 	timer      timer
 }
 
@@ -43,13 +42,17 @@ func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
 		u.send(c, m)
 		return protocol.CodeOK
 	}
-	if p.nWaiting >= p.cluster.MaxPending {
-		return protocol.CodeQueueFull
-	}
 	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
 		return protocol.CodeConnect
 	}
+	over, code := p.place(c)
+	if code != protocol.CodeOK {
+		return code
+	}
 	p.wait(c, m)
+	if over != nil {
+		p.displace(over)
+	}
 	p.grow()
 	return protocol.CodeOK
 }
@@ -97,39 +100,6 @@ func (p *pool) takeFor(c *call) *upstream {
 	return nil
 }
 
-// wait keeps the call's frame: what it was read from will be overwritten.
-func (p *pool) wait(c *call, m *protocol.Message) {
-	if m != &p.w.retry {
-		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
-	}
-	c.pool, c.pprev, c.pnext = p, p.last, nil
-	if p.last != nil {
-		p.last.pnext = c
-	} else {
-		p.first = c
-	}
-	p.last = c
-	p.nWaiting++
-	p.endpoint.States[p.w.id].Active++
-}
-
-// remove takes a waiting call out.
-func (p *pool) remove(c *call) {
-	if c.pprev != nil {
-		c.pprev.pnext = c.pnext
-	} else {
-		p.first = c.pnext
-	}
-	if c.pnext != nil {
-		c.pnext.pprev = c.pprev
-	} else {
-		p.last = c.pprev
-	}
-	c.pool, c.pprev, c.pnext = nil, nil, nil
-	p.nWaiting--
-	p.endpoint.States[p.w.id].Active--
-}
-
 // grow opens connections for the calls that wait, within the bounds of the endpoint.
 func (p *pool) grow() {
 	if p.conns == 0 && p.w.now < p.notBefore {
@@ -139,7 +109,7 @@ func (p *pool) grow() {
 	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
 		return // backing off: no connect storm
 	}
-	want := p.nWaiting
+	want := p.waiting()
 	if p.cluster.Mode == cluster.Multiplexed {
 		want = min(want, 1) // another one only when those that stand are full
 	}
@@ -208,7 +178,7 @@ func (w *worker) yield(e *cluster.Endpoint) {
 
 // expired: calls have waited for a place.
 func (p *pool) expired(int64) {
-	if p.nWaiting > 0 {
+	if p.waiting() > 0 {
 		p.grow()
 	}
 }
@@ -220,6 +190,7 @@ func (p *pool) dialFailed(err error) {
 	p.connecting--
 	p.endpoint.Conns.Add(-1)
 	p.endpoint.States[w.id].ConnectFailed(w.now)
+	w.observeConnect(p.cluster, p.endpoint)
 	w.stats.connectErrors++
 	w.p.cfg.Log.Debug("connect failed", "service", p.cluster.Name, "endpoint", p.endpoint.String(), "error", err)
 	if p.conns > 0 {
@@ -230,10 +201,10 @@ func (p *pool) dialFailed(err error) {
 
 // scatter sends every waiting call on to another endpoint.
 func (p *pool) scatter() {
-	for n := p.nWaiting; n > 0; n-- { // not "while any": a call may come back here
-		c := p.first
+	for n := p.waiting(); n > 0; n-- { // not "while any": a call may come back here
+		c := p.next()
 		p.remove(c)
-		p.w.resubmit(c, c.keptCodec, c.kept)
+		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 }
 
@@ -247,24 +218,26 @@ func (p *pool) ready(u *upstream) {
 	} else {
 		p.free(u)
 	}
-	if p.nWaiting > 0 { // more than were being connected
+	if p.waiting() > 0 { // more than were being connected
 		p.grow()
 	}
 }
 
 // serve gives waiting calls to connections while there are both.
 func (p *pool) serve() {
-	for p.first != nil {
-		u := p.takeFor(p.first)
+	for p.waiting() > 0 {
+		u := p.takeFor(p.next())
 		if u == nil {
 			return
 		}
-		p.sendFirst(u)
+		p.sendNext(u)
 	}
 }
 
-func (p *pool) sendFirst(u *upstream) {
-	c := p.first
+// sendNext sends the call whose turn it is.
+func (p *pool) sendNext(u *upstream) {
+	c := p.next()
+	p.pay(c)
 	p.remove(c)
 	m, err := p.w.keptMessage(c)
 	if err != nil {
@@ -301,14 +274,14 @@ func (p *pool) giveBack(u *upstream) {
 	}
 }
 
-// free gives an exclusive connection to the oldest waiting call, or keeps it.
+// free gives an exclusive connection to the waiting call whose turn it is, or keeps it.
 func (p *pool) free(u *upstream) {
 	turn := p.yield && p.w.now >= u.openedAt+keepFor // another worker's
 	switch {
 	case u.left:
 		p.w.doom(&u.session, reasonSurplus)
-	case p.first != nil && !turn:
-		p.sendFirst(u)
+	case p.waiting() > 0 && !turn:
+		p.sendNext(u)
 	case p.yield:
 		p.yield, u.yielded = false, true
 		p.w.doom(&u.session, reasonSurplus)
@@ -339,7 +312,7 @@ func (p *pool) lost(u *upstream) {
 	if u.yielded {
 		p.notBefore = p.w.now + leaveFor
 	}
-	if p.nWaiting > 0 {
+	if p.waiting() > 0 {
 		p.grow()
 		if p.conns == 0 && p.timer.slot == 0 {
 			p.scatter()

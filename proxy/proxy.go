@@ -11,25 +11,32 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
 // Proxy is the data plane of one process. Its methods are safe for concurrent use unless they say otherwise.
 type Proxy struct {
-	cfg     Config
-	codecs  [protocol.NumFramings]protocol.Codec
-	table   atomic.Pointer[route.Table]
-	workers []*worker
-	sources sources
-	clock   func() int64 // the workers' time, ns since born
-	born    time.Time
+	cfg      Config
+	codecs   [protocol.NumFramings]protocol.Codec
+	table    atomic.Pointer[route.Table]
+	rules    atomic.Pointer[govern.Rules]
+	rulesMu  sync.Mutex // held while rules are put in force
+	workers  []*worker
+	sources  sources
+	clock    func() int64 // the workers' time, ns since born
+	born     time.Time
+	breakers breakers
 
-	inFlight atomic.Int64 // calls
-	lookups  atomic.Int64 // services being looked up, over all workers
-	bytes    atomic.Int64 // buffered
-	conns    atomic.Int64 // callers'
-	turn     atomic.Uint32
-	draining atomic.Bool
+	inFlight    atomic.Int64 // calls
+	active      atomic.Int64 // weights of workloads that have calls in flight
+	lendUntil   atomic.Int64 // calls in flight up to which what others do not use is lent
+	quarantines atomic.Uint64
+	lookups     atomic.Int64 // services being looked up, over all workers
+	bytes       atomic.Int64 // buffered
+	conns       atomic.Int64 // callers'
+	turn        atomic.Uint32
+	draining    atomic.Bool
 
 	mu        sync.Mutex
 	listeners []*listener
@@ -50,10 +57,11 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	p := &Proxy{cfg: cfg, born: time.Now()}
 	p.clock = func() int64 { return int64(time.Since(p.born)) }
 	p.life, p.endLife = context.WithCancel(context.Background())
-	p.sources.byKey = map[string]*source{}
+	p.sources.byKey, p.sources.workers = map[string]*source{}, cfg.Workers
 	for _, c := range cfg.Codecs {
 		p.codecs[c.Framing()] = c
 	}
+	p.SetLend(1)
 	p.table.Store(table)
 	p.access = newAccessLog(cfg.Access, cfg.Log)
 	for i := range cfg.Workers {
@@ -213,7 +221,7 @@ func (p *Proxy) Stop() {
 // leave is the end of a caller's connection.
 func (p *Proxy) leave(s *source) {
 	p.conns.Add(-1)
-	p.sources.leave(s, p.cfg.Limits.MaxSources)
+	p.sources.leave(s, p.cfg.Limits.MaxSources, p.clock())
 }
 
 // join finds the source of a new connection and counts it; an error refuses the connection.
@@ -221,6 +229,10 @@ func (p *Proxy) join(conn net.Conn) (*source, error) {
 	id, err := p.cfg.Identify(conn)
 	if err != nil {
 		return nil, err
+	}
+	if p.quarantines.Load() > 0 && p.sources.quarantined(id.Source, p.clock()) {
+		p.acceptLog.quarantined.Add(1)
+		return nil, errQuarantined
 	}
 	if p.conns.Add(1) > int64(p.cfg.Limits.TotalConns) {
 		p.conns.Add(-1)

@@ -31,10 +31,8 @@ func (c *chance) answer(p *peer) {
 	if p.u.pool.cluster.Positional {
 		a.to.Seq, a.to.MsgSeq = 0, 0
 	}
-	m := &protocol.Message{
-		Wire: protocol.Wire{Payload: protocol.Binary}, Type: protocol.MessageReply,
-		Method: a.to.Method, Body: stringStruct(0, "re:"+a.text),
-	}
+	m := &protocol.Message{Wire: protocol.Wire{Payload: protocol.Binary}, Method: a.to.Method}
+	c.answerBody(m, a.text)
 	out, err := p.u.codec.AppendReply(nil, m, &a.to, &protocol.Scratch{})
 	if err != nil {
 		c.t.Fatal(err)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -22,16 +23,24 @@ func TestRandomly(t *testing.T) {
 	if testing.Short() {
 		seeds = 300
 	}
-	replies, lookups := 0, 0
+	replies, lookups, deferred := 0, 0, 0
+	var again [govern.NumClasses]uint64
 	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
 			c := randomly(t, seed)
 			replies += c.replies
 			lookups += int(c.w.stats.lookups)
+			c.tally(&again)
+			deferred += int(c.w.stats.deferred)
 		})
 	}
-	if replies < 1000 || lookups < 500 {
-		t.Errorf("only %d calls were replied to, and %d services looked up: this shows nothing", replies, lookups)
+	if replies < 1000 || lookups < 500 || deferred < 1000 {
+		t.Errorf("only %d calls were replied to, %d services looked up, and %d times a caller waited for its turn: this shows nothing", replies, lookups, deferred)
+	}
+	for _, class := range []govern.Class{govern.ClassBusy, govern.ClassFailed, govern.ClassLost, govern.ClassDeadline} {
+		if again[class] < 20 {
+			t.Errorf("only %d attempts were made again after one was %s: this shows nothing", again[class], class)
+		}
 	}
 }
 
@@ -47,6 +56,7 @@ type chance struct {
 	texts   int
 	replies int
 	asked   []string // services being looked up, some of them no more
+	ruled   []*govern.Rules
 }
 
 // player is a caller: what it expects, by place for those that get replies in order, by sequence for the others.
@@ -119,11 +129,16 @@ func randomly(t *testing.T, seed uint64) *chance {
 		}
 	}, c.snapshot())
 	c.noteEndpoints()
+	c.govern()
 	for range 4 {
 		c.callers = append(c.callers, &player{})
 	}
+	if c.rnd.IntN(2) == 0 { // whoever has had one call taken waits for its turn
+		c.w.shares.turns.Init(1)
+	}
 	for range 60 + c.rnd.IntN(120) {
 		c.step()
+		c.settle()
 		c.look()
 	}
 	c.finish()
@@ -209,6 +224,8 @@ func (c *chance) step() {
 			d = time.Duration(c.rnd.IntN(4000)) * time.Millisecond
 		}
 		c.pass(d)
+	case n < 99:
+		c.govern()
 	default:
 		c.setTable(c.snapshot())
 		c.noteEndpoints()
@@ -320,7 +337,9 @@ func (c *chance) bring(f *fakeConn, b []byte) {
 	for i := range b {
 		b[i] = 0xEE
 	}
-	c.settle()
+	if c.rnd.IntN(4) > 0 { // else the same poll round brings more
+		c.settle()
+	}
 }
 
 // finish lets every peer read, time pass beyond every deadline, and checks that nothing is owed or left.

@@ -61,10 +61,10 @@ func (w *worker) retirePools() {
 // retire gives up to most of the pool's idle connections and waiting calls up, and returns how many; fewer than most:
 // that was all. Calls that wait go to pools that stay: the table in force does not know this endpoint any more.
 func (p *pool) retire(most int) (n int) {
-	for ; p.first != nil && n < most; n++ {
-		c := p.first
+	for ; p.waiting() > 0 && n < most; n++ {
+		c := p.next()
 		p.remove(c)
-		p.w.resubmit(c, c.keptCodec, c.kept)
+		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 	for _, list := range [][]*upstream{p.idle, p.open} {
 		for _, u := range list {

@@ -76,6 +76,7 @@ func (s *session) receive() []byte {
 func (s *session) keep(buf []byte, used int) {
 	left := len(buf) - used
 	switch {
+	case used == 0 && len(s.in) == len(buf): // they are there
 	case left == 0 && len(s.in) > 0:
 		s.w.bufs.put(s.in)
 		s.in = nil

@@ -56,7 +56,7 @@ func (d *downstream) dismiss(c *call) {
 	d.unlink(c)
 	d.size -= int64(c.size)
 	c.d = nil
-	if (d.blocked || d.turns.first != nil) && d.conn != nil {
+	if (d.blocked || d.turns.head() != nil) && d.conn != nil {
 		d.again()
 	}
 	if d.closing != "" {

@@ -1,8 +1,10 @@
 package proxy
 
 import (
+	"hash/maphash"
 	"sync"
 	"sync/atomic"
+	"time"
 )
 
 // source is what all connections of one caller share: its budgets and its counters. It is found at accept and kept
@@ -11,18 +13,31 @@ type source struct {
 	Identity
 	sourceBytes   []byte
 	workloadBytes []byte
+	workloadKey   uint64       // the same for the sources of one workload; of its own where none is known
 	calls         atomic.Int64 // in flight
 	bytes         atomic.Int64 // buffered
 	conns         atomic.Int64
+	queued        atomic.Int64 // calls that wait for a connection
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64
+	share         atomic.Pointer[share] // as the rules have it that were asked last
+
+	lanes          []atomic.Pointer[lane] // by worker
+	weight         atomic.Int64           // among the sources of its workload
+	workloadWeight atomic.Int64           // ... of that among workloads
+	held           atomic.Int64           // its weight while it has calls in flight, as team knows it
+	team           *crew                  // its workload
+	conduct        conduct
 }
 
 // sources finds a source by its key. Safe for concurrent use.
 type sources struct {
-	mu    sync.Mutex
-	byKey map[string]*source
+	mu      sync.Mutex
+	byKey   map[string]*source
+	crews   map[string]*crew // by workload
+	workers int
+	weigh   func(Identity) (weight, workloadWeight int) // nil: all weigh 1
 }
 
 // join counts one more connection of a source; nil when it has max already.
@@ -31,7 +46,10 @@ func (s *sources) join(id Identity, max int) *source {
 	defer s.mu.Unlock()
 	src := s.byKey[id.Source]
 	if src == nil {
-		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload)}
+		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload), lanes: make([]atomic.Pointer[lane], s.workers)}
+		src.workloadKey = maphash.String(workloadSeed, src.teamName())
+		src.setWeights(s.weigh)
+		src.team = s.crew(id.Workload)
 		s.byKey[id.Source] = src
 	}
 	if src.conns.Load() >= int64(max) {
@@ -41,15 +59,61 @@ func (s *sources) join(id Identity, max int) *source {
 	return src
 }
 
-// leave ends one connection of a source. A source without connections is kept for its counters while there is room.
-func (s *sources) leave(src *source, keep int) {
+// teamName is the source's workload, or where none is known its own key.
+func (s *source) teamName() string {
+	if s.Workload != "" {
+		return s.Workload
+	}
+	return s.Source
+}
+
+var workloadSeed = maphash.MakeSeed()
+
+// maxWeight is the most that a source or a workload may weigh.
+const maxWeight = 1000
+
+func (s *source) setWeights(weigh func(Identity) (weight, workloadWeight int)) {
+	one, all := 1, 1
+	if weigh != nil {
+		one, all = weigh(s.Identity)
+	}
+	s.weight.Store(int64(min(max(one, 1), maxWeight)))
+	s.workloadWeight.Store(int64(min(max(all, 1), maxWeight)))
+}
+
+// SetShares says what part of the proxy's work sources and workloads get when there is not enough for all: by their weights,
+// 1 to 1000; workloads share first, then the sources of each. nil: all weigh 1. It holds for those that are there, too, from
+// their next turn on. weigh must be quick and is called under a lock. Safe for concurrent use.
+func (p *Proxy) SetShares(weigh func(Identity) (weight, workloadWeight int)) {
+	p.sources.mu.Lock()
+	defer p.sources.mu.Unlock()
+	p.sources.weigh = weigh
+	for _, src := range p.sources.byKey {
+		src.setWeights(weigh)
+	}
+}
+
+// quarantined reports whether a source is kept out.
+func (s *sources) quarantined(key string, now int64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	src := s.byKey[key]
+	return src != nil && src.quarantined(now)
+}
+
+// leave ends one connection of a source. A source without connections is kept for its counters while there is room, and while
+// it is quarantined.
+func (s *sources) leave(src *source, keep int, now int64) {
 	if src.conns.Add(-1) > 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if src.conns.Load() == 0 && src.calls.Load() == 0 && len(s.byKey) > keep {
+	if src.conns.Load() == 0 && src.calls.Load() == 0 && len(s.byKey) > keep && !src.quarantined(now) {
 		delete(s.byKey, src.Source)
+		if src.team.sources--; src.team.sources == 0 {
+			delete(s.crews, src.Workload)
+		}
 	}
 }
 
@@ -62,18 +126,38 @@ type SourceStats struct {
 	Bytes    int64  `json:"bytes_buffered"`
 	Calls    uint64 `json:"calls"`
 	Failed   uint64 `json:"failed"`
+
+	Queued         int64         `json:"calls_queued"` // waiting for a connection
+	Weight         int64         `json:"weight"`       // among the sources of its workload
+	WorkloadWeight int64         `json:"workload_weight"`
+	Delay          DelayStats    `json:"queue_delay"`
+	Quarantined    time.Duration `json:"quarantined_ns"` // for so long yet; 0: it is not
+	Quarantines    uint64        `json:"quarantines"`
 }
 
 // Sources returns all sources that have a connection, and others that are remembered. Safe for concurrent use.
 func (p *Proxy) Sources() []SourceStats {
 	p.sources.mu.Lock()
 	defer p.sources.mu.Unlock()
+	now := p.clock()
 	out := make([]SourceStats, 0, len(p.sources.byKey))
 	for _, s := range p.sources.byKey {
 		out = append(out, SourceStats{
 			Source: s.Source, Workload: s.Workload, Conns: s.conns.Load(), InFlight: s.calls.Load(), Bytes: s.bytes.Load(),
-			Calls: s.total.Load(), Failed: s.failed.Load(),
+			Calls: s.total.Load(), Failed: s.failed.Load(), Queued: s.queued.Load(), Weight: s.weight.Load(),
+			WorkloadWeight: s.workloadWeight.Load(), Delay: s.delay(), Quarantines: s.conduct.times.Load(),
+			Quarantined: time.Duration(max(s.conduct.until.Load()-now, 0)),
 		})
 	}
 	return out
+}
+
+func (s *source) delay() DelayStats {
+	var all []*delays
+	for i := range s.lanes {
+		if l := s.lanes[i].Load(); l != nil {
+			all = append(all, &l.delays)
+		}
+	}
+	return sumDelays(all)
 }

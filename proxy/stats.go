@@ -7,25 +7,31 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // workerStats are one worker's counters: plain numbers with a single writer, copied on the loop when somebody asks.
 type workerStats struct {
 	limit   int // methods of one service with counters of their own
 	methods map[string]map[string]*methodStats
+	budgets map[string]*budgets // by service
 	accepted, connected, dials, connectErrors,
-	writes, stray, late, requeued, retried, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
-	uploads, relays, pauses, lookups, lookupTimeouts uint64
-	handedOver [protocol.NumCodes]uint64
-	refused    [protocol.NumCodes]uint64
-	detected   [protocol.NumFramings]uint64
-	malformed  map[string]uint64
-	badReplies map[string]uint64
-	closedDown map[closeReason]uint64
-	closedUp   map[closeReason]uint64
-	started    uint64
-	rounds     Histogram // µs from a batch's first event to the end of its flush
-	longest    int64     // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	writes, stray, late, requeued, requeuesRefused, retriesRefused, onewayAnswers, overdueConns, heartbeats, panics, staleIdle, lostRaced, handoffRefused,
+	uploads, relays, pauses, lookups, lookupTimeouts, deferred, displaced uint64
+	retried        [govern.NumClasses]uint64 // by what came of the attempt before
+	handedOver     [protocol.NumCodes]uint64
+	refused        [protocol.NumCodes]uint64
+	detected       [protocol.NumFramings]uint64
+	malformed      map[string]uint64
+	badReplies     map[string]uint64
+	closedDown     map[closeReason]uint64
+	closedUp       map[closeReason]uint64
+	started        uint64
+	delays         Histogram                  // µs from the read that brought a call to its being taken, of one in 16
+	rounds         Histogram                  // µs from a batch's first event to the end of its flush
+	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
+	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
+	breakersOpened uint64
 }
 
 // methodStats are the counters of one method.
@@ -34,11 +40,18 @@ type methodStats struct {
 	duration Histogram
 	size     Histogram // bytes of requests
 	asked    uint64    // calls when Used was called last
+	budgets  *budgets  // of the service
+
+	evidence     cluster.Method
+	breaker      *cluster.Breaker // of the method, if breakerAsked or somebody has set it
+	breakerRound uint32
+	breakerAsked bool
+	other        bool // these are the counters of methods that have none of their own
 }
 
 func (s *workerStats) init(p *Proxy) {
 	s.limit = p.cfg.Limits.MaxMethods
-	s.methods = map[string]map[string]*methodStats{}
+	s.methods, s.budgets = map[string]map[string]*methodStats{}, map[string]*budgets{}
 	s.malformed, s.badReplies = map[string]uint64{}, map[string]uint64{}
 	s.closedDown, s.closedUp = map[closeReason]uint64{}, map[closeReason]uint64{}
 }
@@ -66,10 +79,19 @@ func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
 	}
 	m := ms[name]
 	if m == nil {
-		m = &methodStats{}
+		m = &methodStats{budgets: s.budgetsOf(service), other: name == other}
 		ms[name] = m
 	}
 	return m
+}
+
+func (s *workerStats) budgetsOf(service string) *budgets {
+	b := s.budgets[service]
+	if b == nil {
+		b = &budgets{}
+		s.budgets[service] = b
+	}
+	return b
 }
 
 // record counts a call that has ended.
@@ -79,9 +101,9 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.duration.add(took / 1000)
 	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
-	if code == protocol.CodeOK {
-		w.retries.earn()
-	} else {
+	c.stats.budgets.retries.earn(w.p.cfg.Limits.RetryShare)
+	c.stats.budgets.requeues.earn(w.p.cfg.Limits.RequeueShare)
+	if code != protocol.CodeOK {
 		c.src.failed.Add(1)
 	}
 	w.p.access.consider(w, c, code, time.Duration(took))
@@ -173,6 +195,7 @@ type RoundStats struct {
 	Worker  int
 	Rounds  Histogram     // µs
 	Longest time.Duration // since the last call of Stats
+	Delays  Histogram     // µs from the read that brought a call to its being taken, one call in 16
 }
 
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
@@ -192,6 +215,7 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s.Counters["accept_errors"] = a.errors.Load()
 	s.Counters["enrol_errors"] = a.enrolErrors.Load()
 	s.Counters["tls_errors"] = a.tlsErrors.Load()
+	s.Counters["quarantine_refused_connections"], s.Counters["quarantines"] = a.quarantined.Load(), p.quarantines.Load()
 	s.Counters["access_log_dropped"] = p.access.dropped.Load()
 	return s, err
 }
@@ -209,7 +233,8 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 	labelled := map[string]map[string]uint64{
 		"malformed": copyMap(s.malformed), "bad_replies": copyMap(s.badReplies),
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
-		"handed_over": codeMap(&s.handedOver), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"ejections":   reasonMap(&s.ejections),
+		"handed_over": codeMap(&s.handedOver), "retried": classMap(&s.retried), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
 	}
 	return func(t *Stats) {
 		for name, n := range c.counters() {
@@ -224,7 +249,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 			}
 		}
 		t.EndpointConns += int64(ups)
-		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest)})
+		t.Rounds = append(t.Rounds, RoundStats{Worker: id, Rounds: c.rounds, Longest: time.Duration(c.longest), Delays: c.delays})
 		for k, m := range methods {
 			t.addMethod(k.service, k.method, &m)
 		}
@@ -235,10 +260,12 @@ func (s *workerStats) counters() map[string]uint64 {
 	return map[string]uint64{
 		"connections_accepted": s.accepted, "endpoint_connections": s.connected, "dials": s.dials,
 		"connect_errors": s.connectErrors, "writes": s.writes, "stray_replies": s.stray, "late_replies": s.late,
-		"requeued": s.requeued, "retried": s.retried, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
+		"requeued": s.requeued, "requeues_refused": s.requeuesRefused, "retries_refused": s.retriesRefused, "oneway_answers": s.onewayAnswers, "overdue_connections": s.overdueConns, "heartbeats": s.heartbeats, "panics": s.panics, "stale_idle": s.staleIdle,
 		"lost_raced": s.lostRaced, "handoff_refused": s.handoffRefused,
 		"uploads": s.uploads, "relays": s.relays, "read_pauses": s.pauses,
 		"lookups": s.lookups, "lookup_timeouts": s.lookupTimeouts,
+		"breakers_opened": s.breakersOpened,
+		"turns_waited":    s.deferred, "displaced": s.displaced,
 	}
 }
 
@@ -275,6 +302,26 @@ func codeMap(a *[protocol.NumCodes]uint64) map[string]uint64 {
 	return out
 }
 
+func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if n > 0 {
+			out[govern.Class(i).String()] = n
+		}
+	}
+	return out
+}
+
+func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
+			out[r.String()] = n
+		}
+	}
+	return out
+}
+
 func framingMap(a *[protocol.NumFramings]uint64) map[string]uint64 {
 	out := map[string]uint64{}
 	for i, n := range a {
@@ -298,11 +345,13 @@ type EndpointStats struct {
 	Waiting  int    `json:"calls_waiting"`
 	Latency  int64  `json:"latency_us"`
 	Down     bool   `json:"backing_off"`
+
+	Health *EndpointHealth `json:"health,omitempty"` // nil: there is nothing to be said
 }
 
 // Clusters returns the endpoints of every service, the remote proxies last.
 func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
-	t := p.table.Load()
+	t, now := p.table.Load(), p.clock()
 	var out []EndpointStats
 	var all []*cluster.Endpoint
 	add := func(cl *cluster.Cluster) {
@@ -312,6 +361,9 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 				Service: cl.Name, Endpoint: e.String(), Framing: e.Wire.Framing.String(), Mode: cl.Mode.String(), Zone: e.Zone,
 				Weight: e.Weight, Conns: int(e.Conns.Load()),
 			})
+			if h := p.healthOf(cl.Health(e, now)); !h.usual() {
+				out[len(out)-1].Health = &h
+			}
 		}
 	}
 	for _, name := range t.Names() {
@@ -326,15 +378,15 @@ func (p *Proxy) Clusters(ctx context.Context) ([]EndpointStats, error) {
 			states[i].DownUntil -= w.now
 			states[i].Failures = 0
 			if pl, ok := states[i].Pool.(*pool); ok {
-				states[i].Failures = pl.nWaiting
+				states[i].Failures = int32(pl.waiting())
 			}
 		}
 		parts <- states
 	})
 	for len(parts) > 0 {
 		for i, s := range <-parts {
-			out[i].InFlight += s.Active - s.Failures
-			out[i].Waiting += s.Failures
+			out[i].InFlight += s.Active - int(s.Failures)
+			out[i].Waiting += int(s.Failures)
 			out[i].Latency = max(out[i].Latency, int64(s.Latency/1000))
 			out[i].Down = out[i].Down || s.DownUntil > 0
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // This file forwards large frames while they arrive, so that a call of 64 MB takes no more memory than limits.window on
@@ -229,9 +230,7 @@ func (u *upstream) beginRelay(begin []byte) (used int) {
 	}
 	r.c, c.relayed, c.d.relay = c, true, u
 	w.wheel.disarm(&c.timer)
-	state := &c.endpoint.States[w.id]
-	state.Observe(w.now - c.sentAt)
-	state.Succeeded(w.now) // no exception is passed on in this way
+	w.observe(c, govern.ClassOK) // no exception is passed on in this way
 	u.schedule(w.now + int64(w.p.cfg.Timeouts.Frame))
 	return body
 }
@@ -267,6 +266,7 @@ func (u *upstream) relayed(b []byte) (used int) {
 	over := r.left+r.tail == 0
 	if c := r.c; c != nil {
 		c.d.pass(b[:n])
+		u.w.replied(c, n)
 		if over {
 			u.relayOver(c)
 		}

@@ -5,6 +5,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // upstream is a connection to an endpoint. It is a border between pods: every call on it carries our own sequence, and
@@ -98,20 +99,26 @@ func (u *upstream) fruitless() bool {
 // lost deals with one call of a closed connection. out are the bytes that were never handed to gnet; they begin at
 // stream offset first. raced: the peer closed a connection that had been idle at about the time of the write.
 func (w *worker) lost(c *call, codec protocol.Codec, out []byte, first uint64, raced bool) {
+	class := govern.ClassLost
+	if raced {
+		class = govern.ClassRaced
+	}
+	if c.begin < first && !c.hello && c.d != nil {
+		w.observe(c, class)
+	}
 	switch {
 	case c.hello || c.d == nil && !c.oneway:
 		w.calls.put(c)
 	case c.relayed:
 		w.finish(c, protocol.CodeLost)
 	case c.begin >= first && c.end-first <= uint64(len(out)):
-		w.resubmit(c, codec, out[c.begin-first:c.end-first])
-	case c.idempotent && !c.retried && w.retries.take():
-		c.retried = true
-		w.stats.retried++
-		w.resubmit(c, c.keptCodec, c.kept)
+		w.requeue(c, codec, out[c.begin-first:c.end-first])
 	default:
 		if raced {
 			w.stats.lostRaced++
+		}
+		if w.again(c, class) {
+			return
 		}
 		w.fail(c, protocol.Fault{Code: protocol.CodeLost, Message: describe(protocol.CodeLost, c), Executed: true})
 	}
@@ -135,15 +142,14 @@ func (u *upstream) send(c *call, m *protocol.Message) {
 		w.fail(c, faultOf(err))
 		return
 	}
-	if c.idempotent && m != &w.retry { // if it is lost it is sent again
-		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
-	}
+	c.keepFrame(m)
 	c.endpoint, c.up = u.endpoint, u
 	c.begin = u.queued
 	u.done(out)
 	c.end = u.queued
 	c.sentAt = w.now
 	u.attach(c)
+	c.attemptBegins()
 	if c.upload != nil {
 		u.feeds(c)
 	}
@@ -211,6 +217,9 @@ func (u *upstream) finished(c *call) {
 		c.unext.uprev = c.uprev
 	}
 	c.unext, c.uprev, c.up = nil, nil, nil
+	if c.flow != nil {
+		u.pool.settle(c)
+	}
 	if c.overdue {
 		c.overdue = false
 		u.overdue--

@@ -15,6 +15,8 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/route"
 )
 
@@ -27,10 +29,15 @@ type worker struct {
 	loop   gnet.EventLoop // set once the control connection is open
 	booted chan struct{}
 
-	now     int64 // worker clock in ns since the process started; fresh at the first event of a batch
-	inBatch bool
-	table   *route.Table // pulled once a batch
-	rnd     *rand.Rand
+	now         int64 // worker clock in ns since the process started; fresh at the first event of a batch
+	inBatch     bool
+	table       *route.Table              // pulled once a batch
+	rules       *govern.Rules             // likewise; nil: there are none
+	ruleCounts  map[string]*govern.Counts // by rule
+	limitQueues limitQueues
+	permits     *permit // free ones
+	resolved    resolved
+	rnd         *rand.Rand
 
 	calls    callTable
 	msg      protocol.Message // of the frame being handled
@@ -41,8 +48,10 @@ type worker struct {
 	pools    []*pool
 	retiring retiring
 	lookups  lookups
+	shares   shares
 	wheel    *wheel
-	retries  retryBudget
+	evidence cluster.Evidence
+	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
 	bufs     bufferPool
 
@@ -51,7 +60,8 @@ type worker struct {
 	dirty        []*session // have bytes to write
 	doomed       []*session // are to be closed after this batch
 	ready        []*downstream
-	flushPending bool // a control byte is under way that will bring us to flush
+	displaced    callQueue // had to give way in a full queue and go on with this batch
+	flushPending bool      // a control byte is under way that will bring us to flush
 
 	control   int    // -1 after stop, guarded by inbox; our end of the control socketpair
 	signal    func() // brings the loop round: one byte to control
@@ -76,7 +86,7 @@ func newWorker(p *Proxy, id int) *worker {
 	}
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
-	w.retries.left = retryMost
+	w.shares.init()
 	w.stats.init(p)
 	return w
 }

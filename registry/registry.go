@@ -68,8 +68,26 @@ type Service struct {
 	Remote     bool          `yaml:"remote" json:"remote,omitempty"`                   // the remote tier may know endpoints when this host knows none
 	Endpoints  []Endpoint    `yaml:"endpoints" json:"endpoints,omitempty"`
 
+	// How endpoints are kept away from, and come back. 0 is "not said", and Off is said.
+	SlowStart time.Duration `yaml:"slow_start" json:"slow_start,omitempty"` // an endpoint that is new grows into its weight for so long; default off
+	Panic     float64       `yaml:"panic" json:"panic,omitempty"`           // with a smaller share of healthy endpoints health is not looked at; default 0.3
+	ZoneSpill float64       `yaml:"zone_spill" json:"zone_spill,omitempty"` // a near tier has its healthy share times this of the calls; default 1.4
+	Ejection  Ejection      `yaml:"ejection" json:"ejection,omitzero"`
+
 	// AnyZone says that an endpoint in this host's zone is no nearer than others. Rules set it, sources do not.
 	AnyZone bool `yaml:"-" json:"any_zone,omitempty"`
+}
+
+// Off says that a setting is switched off, where 0 means that nothing is said.
+const Off = -1
+
+// Ejection is when an endpoint is kept away from, by evidence. 0: the default.
+type Ejection struct {
+	Errors   float64       `yaml:"errors" json:"errors,omitempty"`       // share of failed calls, where its siblings do not fail; default 0.5, or Off
+	Slow     float64       `yaml:"slow" json:"slow,omitempty"`           // times that it is slower than its siblings; default 5, or Off
+	MaxShare float64       `yaml:"max_share" json:"max_share,omitempty"` // of the endpoints that may be ejected at once; default 0.5; Off: no ejection at all
+	Base     time.Duration `yaml:"base" json:"base,omitempty"`           // how long at first; it doubles; default 5s
+	Max      time.Duration `yaml:"max" json:"max,omitempty"`             // and at most; default 5m
 }
 
 // Endpoint is one live instance.

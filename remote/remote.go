@@ -76,7 +76,9 @@ func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 		return false
 	}
 	switch code {
-	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull:
+	case protocol.CodeOK, protocol.CodeLimit: // a rule sends it there, or has a limit that is reached
+		return true
+	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeSourceQueue:
 		return true
 	case protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups:
 		return mayRemote

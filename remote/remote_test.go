@@ -146,7 +146,7 @@ func TestOrder(t *testing.T) {
 func TestHandsOff(t *testing.T) {
 	c := &Client{}
 	for code := protocol.Code(0); int(code) < protocol.NumCodes; code++ {
-		always := slices.Contains([]protocol.Code{protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull}, code)
+		always := slices.Contains([]protocol.Code{protocol.CodeOK, protocol.CodeLimit, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeSourceQueue}, code)
 		may := slices.Contains([]protocol.Code{
 			protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups,
 		}, code)

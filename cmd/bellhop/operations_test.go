@@ -158,6 +158,7 @@ func TestBoundsDocumented(t *testing.T) {
 func TestMetricsDocumented(t *testing.T) {
 	h := newHost(t)
 	h.write("services.d/demo.yaml", "services:\n  demo.Echo: {framing: osp, endpoints: ["+echoServer(t, nil)+"]}\n")
+	h.write("rules.yaml", "version: 1\nrules: [{name: all, limit: {concurrency: 1000}}]\n")
 	begin(t, "local", "-c", h.quick("local", "rules: {path: "+h.path("rules.yaml")+"}"))
 	if _, err := h.caller("local", h.await("local", serving)).Call("demo.Echo", "say", argument, 5*time.Second); err != nil {
 		t.Fatal(err)
@@ -196,7 +197,7 @@ func metricsAre(t *testing.T, text, heading string, about func(name string) bool
 		documented[row[0]] = true
 		got, ok := have[row[0]]
 		// Those with one label of these appear once something was counted; package admin compares them.
-		if !ok && row[1] != "reason" && row[1] != "code" && row[1] != "framing" {
+		if !ok && row[1] != "reason" && row[1] != "code" && row[1] != "framing" && row[1] != "class" {
 			t.Errorf("metric %s is documented and does not exist", row[0])
 		}
 		for _, l := range strings.Fields(got) {

@@ -65,6 +65,8 @@ type checkedJSON struct {
 	Digest   string          `json:"digest,omitempty"`
 	Services int             `json:"services"`
 	Zones    int             `json:"zones"`
+	Rules    int             `json:"rules"`
+	Sources  int             `json:"sources"`
 	Problems []rules.Problem `json:"problems"`
 }
 
@@ -77,6 +79,7 @@ func checkRules(in io.Reader, w io.Writer, files []string, asJSON bool) error {
 		if r != nil {
 			c.OK, c.Digest = true, r.Digest
 			c.Services, c.Zones = r.Size()
+			c.Rules, c.Sources = r.Govern().Len(), r.Govern().Sources()
 		}
 		if err != nil {
 			wrong = append(wrong, err)
@@ -94,7 +97,7 @@ func checkRules(in io.Reader, w io.Writer, files []string, asJSON bool) error {
 	}
 	for _, c := range out {
 		if c.OK {
-			if _, err := fmt.Fprintf(w, "ok: %s, digest %s, %d services, %d zones\n", c.File, c.Digest, c.Services, c.Zones); err != nil {
+			if _, err := fmt.Fprintf(w, "ok: %s, digest %s, %d services, %d zones, %d rules, %d sources\n", c.File, c.Digest, c.Services, c.Zones, c.Rules, c.Sources); err != nil {
 				return err
 			}
 		}

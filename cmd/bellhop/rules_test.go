@@ -147,13 +147,13 @@ func TestRules(t *testing.T) {
 // TestRulesCheck: every problem of every file, with line and key, and exit code 2.
 func TestRulesCheck(t *testing.T) {
 	h := newHost(t)
-	good := h.write("good.yaml", "version: 1\nservices: {demo.*: {timeout: 1s}}\n")
+	good := h.write("good.yaml", "version: 1\nservices: {demo.*: {timeout: 1s}}\nrules: [{name: a, access: allow}, {name: b, deadline: 1s}]\n")
 	bad := h.write("bad.yaml", "version: 1\nservices:\n  a: {timeout: 5}\n  b: {colour: red}\n")
 	code, text, _ := once(t, "rules", "check", good)
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	mustHave(t, text, "ok: "+good+", digest ", "1 services")
+	mustHave(t, text, "ok: "+good+", digest ", "1 services, 0 zones, 2 rules, 0 sources")
 	code, text, errs := once(t, "rules", "check", good, bad, h.path("none.yaml"))
 	if code != exitUsage {
 		t.Errorf("exit code %d", code)

@@ -38,65 +38,129 @@ const scanLimit = 32
 // maxDraws is how often an endpoint is drawn before all usable ones are counted: only where most are not usable.
 const maxDraws = 8
 
-// Pick chooses an endpoint for a call of this worker: the first tier that has a usable one, then the balancer. An
-// endpoint is usable when it is not among tried and not backing off after failed connects. When every endpoint is
-// backing off, the one that is due first is tried rather than none. nil: there is none at all. Loop only.
+// query is one choice. It lives on the stack of Pick.
+type query struct {
+	worker  int
+	now     int64
+	rnd     *rand.Rand
+	tried   []*Endpoint
+	warmFor int64 // how long an endpoint is new
+	panic   bool  // what is known of failures is not looked at
+	lenient bool  // neither is how new an endpoint is
+	weighs  bool  // the balancer compares weights: one that is new has less of it, and is not passed over
+}
+
+// Pick chooses an endpoint for a call of this worker: a tier by nearness and health, then the balancer. An endpoint is
+// usable when it is not among tried, not backing off after failed connects and not kept away from (health.go). When none
+// is usable, the one that is due first is tried rather than none. nil: there is none at all. Loop only.
 func (c *Cluster) Pick(worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
-	for i := range c.tiers {
-		if e := c.pickTier(&c.tiers[i], worker, now, rnd, tried); e != nil {
-			return e
-		}
+	if e := c.Usable(worker, now, rnd, tried); e != nil {
+		return e
 	}
 	var soonest *Endpoint
 	for _, e := range c.all {
-		if !isTried(e, tried) && (soonest == nil || e.States[worker].DownUntil < soonest.States[worker].DownUntil) {
+		if !isTried(e, tried) && !e.shut(now) && (soonest == nil || e.States[worker].DownUntil < soonest.States[worker].DownUntil) {
 			soonest = e
 		}
 	}
 	return soonest
 }
 
-func (c *Cluster) pickTier(t *tier, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+// Usable is Pick without the last resort. nil: no endpoint is usable. Loop only.
+func (c *Cluster) Usable(worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+	if len(c.all) == 1 && len(tried) == 0 {
+		if e := c.all[0]; e.special.Load() == 0 && e.States[worker].DownUntil <= now {
+			return e
+		}
+	}
+	s := &c.sick[worker]
+	if now >= s.due {
+		c.examine(s, worker, now)
+	}
+	q := query{worker: worker, now: now, rnd: rnd, tried: tried, warmFor: c.warmFor}
+	if s.trouble {
+		return c.pickSick(s, &q)
+	}
+	for i := range c.tiers {
+		if e := c.pickTier(&c.tiers[i], &q); e != nil {
+			return e
+		}
+	}
+	return c.pickLenient(&q)
+}
+
+// pickLenient chooses among endpoints that are new, where there are no others.
+func (c *Cluster) pickLenient(q *query) *Endpoint {
+	q.lenient = true
+	for i := range c.tiers {
+		if e := c.pickTier(&c.tiers[i], q); e != nil {
+			return e
+		}
+	}
+	return nil
+}
+
+func (c *Cluster) pickTier(t *tier, q *query) *Endpoint {
 	if len(t.all) == 1 {
-		if usable(t.all[0], worker, now, tried) {
+		if t.all[0].plain(q) || t.all[0].look(q) != no {
 			return t.all[0]
 		}
 		return nil
 	}
 	switch c.balancer {
 	case RoundRobin:
-		return c.roundRobin(t, worker, now, tried)
+		return c.roundRobin(t, q)
 	case Random:
-		return t.random(worker, now, rnd, tried)
+		e, _ := t.random(q, nil)
+		return e
 	case P2C:
-		a, b := t.random(worker, now, rnd, tried), t.random(worker, now, rnd, tried)
-		if a == nil || b != nil && b.States[worker].cost() < a.States[worker].cost() {
-			return b
-		}
-		return a
+		return t.twoChoices(q)
 	default:
-		return c.leastActive(t.all, worker, now, rnd, tried)
+		return c.leastActive(t.all, q)
 	}
 }
 
+// twoChoices draws two different endpoints and takes the one that costs less.
+func (t *tier) twoChoices(q *query) *Endpoint {
+	a, v := t.random(q, nil)
+	if a == nil || v == take {
+		return a
+	}
+	b, v := t.random(q, a)
+	if b != nil && (v == take || b.States[q.worker].cost(q.now) < a.States[q.worker].cost(q.now)) {
+		return b
+	}
+	return a
+}
+
 // leastActive compares calls in flight per weight, beginning at a rotating place so that ties take turns.
-func (c *Cluster) leastActive(all []*Endpoint, worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+func (c *Cluster) leastActive(all []*Endpoint, q *query) *Endpoint {
+	worker := q.worker
 	n, at := len(all), int(c.cursor[worker]%uint32(len(all)))
 	c.cursor[worker]++
 	if n > scanLimit {
-		at = rnd.IntN(n)
+		at = q.rnd.IntN(n)
 	}
 	var best *Endpoint
+	bestWeight, bestActive := 0, 0
+	q.weighs = true
 	for i := range n {
 		e := all[at]
 		if at++; at == n {
 			at = 0
 		}
-		if !usable(e, worker, now, tried) {
-			continue
+		weight := e.Weight << 8
+		if !e.plain(q) {
+			switch e.look(q) {
+			case no:
+				continue
+			case take:
+				return e
+			}
+			weight = e.weightInTurn(q, i == 0)
 		}
-		if best == nil || (e.States[worker].Active+1)*best.Weight < (best.States[worker].Active+1)*e.Weight {
-			best = e
+		if active := e.States[worker].Active + 1; active*bestWeight < bestActive*weight || best == nil {
+			best, bestWeight, bestActive = e, weight, active
 		}
 		if i >= scanLimit {
 			break
@@ -107,38 +171,39 @@ func (c *Cluster) leastActive(all []*Endpoint, worker int, now int64, rnd *rand.
 
 // roundRobin is a plain turn for equal weights, smooth weighted round robin (as nginx documents it) for few endpoints, and
 // tier.turn for many.
-func (c *Cluster) roundRobin(t *tier, worker int, now int64, tried []*Endpoint) *Endpoint {
+func (c *Cluster) roundRobin(t *tier, q *query) *Endpoint {
 	if t.upTo == nil || len(t.all) > scanLimit {
-		for range t.all {
-			e := t.turn(c.cursor[worker])
-			c.cursor[worker]++
-			if usable(e, worker, now, tried) {
+		for range min(len(t.all), scanLimit) {
+			e := t.turn(c.cursor[q.worker])
+			c.cursor[q.worker]++
+			if e.plain(q) || e.look(q) != no {
 				return e
 			}
 		}
-		return t.counted(worker, now, 0, tried)
+		return t.counted(q, q.rnd.Uint64(), nil)
 	}
 	var best *Endpoint
 	total := 0
 	for _, e := range t.all {
-		if !usable(e, worker, now, tried) {
-			continue
+		if !e.plain(q) {
+			switch e.look(q) {
+			case no:
+				continue
+			case take:
+				return e
+			}
 		}
-		s := &e.States[worker]
-		s.current += e.Weight
+		s := &e.States[q.worker]
+		s.current += int32(e.Weight)
 		total += e.Weight
-		if best == nil || s.current > best.States[worker].current {
+		if best == nil || s.current > best.States[q.worker].current {
 			best = e
 		}
 	}
 	if best != nil {
-		best.States[worker].current -= total
+		best.States[q.worker].current -= int32(total)
 	}
 	return best
-}
-
-func usable(e *Endpoint, worker int, now int64, tried []*Endpoint) bool {
-	return e.States[worker].DownUntil <= now && !isTried(e, tried)
 }
 
 func isTried(e *Endpoint, tried []*Endpoint) bool {
@@ -148,18 +213,6 @@ func isTried(e *Endpoint, tried []*Endpoint) bool {
 		}
 	}
 	return false
-}
-
-func (s *State) cost() float64 { return (s.Latency + 1e3) * float64(s.Active+1) }
-
-// Observe records a reply time in ns: peaks count at once, lower values decay in (peak EWMA). Loop only.
-func (s *State) Observe(ns int64) {
-	v := float64(ns)
-	if v > s.Latency {
-		s.Latency = v
-		return
-	}
-	s.Latency += (v - s.Latency) / 16
 }
 
 // Connect back-off: doubles from 100 ms to 1 s while connects keep failing.

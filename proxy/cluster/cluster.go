@@ -65,6 +65,9 @@ type Endpoint struct {
 	States []State      // by worker
 
 	since atomic.Uint64 // the serial of the newest table that it is in
+	near  uint8         // how near it is: 0 this host, 1 this zone, 2 elsewhere
+	id    uint32        // tells endpoints apart
+	health
 }
 
 // Enter notes that the endpoint is in the table with this serial. Serials grow. Safe for concurrent use.
@@ -77,10 +80,11 @@ func (e *Endpoint) In(serial uint64) bool { return e.since.Load() >= serial }
 // State is what one worker knows of an endpoint. Loop only, but for [Endpoint.LastSuccess].
 type State struct {
 	Active    int     // calls in flight
-	Latency   float64 // peak EWMA of reply times, ns
+	Latency   float64 // peak EWMA of reply times, ns, at seen
+	seen      int64   // worker clock, ns
 	DownUntil int64   // worker clock, ns: not chosen before, after failed connects
-	Failures  int     // failed connects in a row
-	current   int     // smooth weighted round robin
+	Failures  int32   // failed connects in a row
+	current   int32   // smooth weighted round robin
 	Pool      any     // the worker's own pool of connections
 
 	// When a call last ended well here, worker clock, ns; 0: never. The worker alone writes it and others read it, with
@@ -109,7 +113,15 @@ type Cluster struct {
 	tiers      []tier
 	all        []*Endpoint
 	cursor     []uint32 // round robin position by worker
-	closed     [3]bool  // by payload: some endpoint's frames can't be written before their body is there
+	sick       []sickness
+	views      atomic.Pointer[[]*view]
+	warmFor    int64 // how long an endpoint that is new, or back, has less than its weight, ns
+	slowStart  bool  // those that are new have
+	panicAt    float64
+	spill      float64 // 0: off
+	eject      ejection
+	full       atomic.Int64 // worker clock, ns: as many endpoints are held as may be, and are not counted again before
+	closed     [3]bool      // by payload: some endpoint's frames can't be written before their body is there
 }
 
 // Defaults are what a service that does not say gets.
@@ -185,8 +197,9 @@ func settings(s *registry.Service, workers int, d Defaults) (*Cluster, protocol.
 		Name: s.Name, Mode: mode, Timeout: or(s.Timeout, d.Timeout), Ordered: s.Ordered, KeepPrefix: s.KeepPrefix,
 		MaxConns: or(s.MaxConns, d.MaxConns), MaxPending: or(s.MaxPending, d.MaxPending), Depth: s.Depth,
 		MayRemote: s.Remote, balancer: bal, oneway: set(s.Oneway), idempotent: set(s.Idempotent),
-		cursor: make([]uint32, workers),
+		cursor: make([]uint32, workers), sick: make([]sickness, workers),
 	}
+	c.keepAway(s)
 	if c.Depth == 0 {
 		c.Depth = d.Depth
 		if wire.Framing.Multiplexed() {
@@ -208,35 +221,41 @@ func settings(s *registry.Service, workers int, d Defaults) (*Cluster, protocol.
 func (c *Cluster) addEndpoints(s *registry.Service, wire protocol.Wire, workers int, loc Locality, reuse func(*Endpoint) *Endpoint) error {
 	how := c.Mode.String() + s.SeqID
 	c.all = make([]*Endpoint, 0, len(s.Endpoints))
+	var fresh []*Endpoint
+	stood := false // some endpoint has been there before: those that have not are new
 	for i := range s.Endpoints {
 		e, err := newEndpoint(&s.Endpoints[i], wire, workers)
 		if err != nil {
 			return fmt.Errorf("service %s: endpoint %s: %w", s.Name, s.Endpoints[i].Addr, err)
 		}
-		e.how = how
+		e.how, e.near = how, loc.near(e)
 		if old := reuse(e); old != nil {
-			e = old
+			e, stood = old, true
+		} else {
+			fresh = append(fresh, e)
 		}
 		for _, p := range [...]protocol.Payload{protocol.PayloadAny, protocol.Binary, protocol.Compact} {
 			c.closed[p] = c.closed[p] || !e.Wire.Opens(p)
 		}
 		c.all = append(c.all, e)
 	}
-	if s.AnyZone {
-		loc.Zone = ""
+	if stood && c.slowStart {
+		for _, e := range fresh {
+			e.enterNew()
+		}
 	}
-	c.tier(loc)
+	c.tier(s.AnyZone)
 	return nil
 }
 
 // tier sorts the endpoints into same host, same zone and the rest; empty tiers are left out.
-func (c *Cluster) tier(loc Locality) {
+func (c *Cluster) tier(anyZone bool) {
 	var tiers [3][]*Endpoint
 	for _, e := range c.all {
 		switch {
-		case loc.sameHost(e):
+		case e.near == 0:
 			tiers[0] = append(tiers[0], e)
-		case e.Zone != "" && e.Zone == loc.Zone:
+		case e.near == 1 && !anyZone:
 			tiers[1] = append(tiers[1], e)
 		default:
 			tiers[2] = append(tiers[2], e)
@@ -252,6 +271,21 @@ func (c *Cluster) tier(loc Locality) {
 	}
 }
 
+// near is how near an endpoint is. What a service says of zones has no part in it: two that are equally near can be
+// compared.
+func (l Locality) near(e *Endpoint) uint8 {
+	switch {
+	case l.sameHost(e):
+		return 0
+	case e.Zone != "" && e.Zone == l.Zone:
+		return 1
+	default:
+		return 2
+	}
+}
+
+var endpointIDs atomic.Uint32
+
 func newEndpoint(r *registry.Endpoint, wire protocol.Wire, workers int) (*Endpoint, error) {
 	if r.Framing != "" {
 		w, err := protocol.ParseWire(r.Framing)
@@ -262,7 +296,7 @@ func newEndpoint(r *registry.Endpoint, wire protocol.Wire, workers int) (*Endpoi
 	}
 	e := &Endpoint{
 		Network: "tcp", Addr: r.Addr, Zone: r.Zone, Host: r.Host, Weight: or(r.Weight, 100), Wire: wire,
-		States: make([]State, workers),
+		States: make([]State, workers), id: endpointIDs.Add(1),
 	}
 	if len(r.Addr) > 5 && r.Addr[:5] == "unix:" {
 		e.Network, e.Addr = "unix", r.Addr[5:]
@@ -274,11 +308,11 @@ func newEndpoint(r *registry.Endpoint, wire protocol.Wire, workers int) (*Endpoi
 func NewRemotes(remotes []registry.Remote, workers int, d Defaults, reuse func(*Endpoint) *Endpoint) *Cluster {
 	c := &Cluster{
 		Name: "bellhop-remote", Mode: Multiplexed, Timeout: d.Timeout, MaxConns: workers, MaxPending: d.MaxPending, Depth: 1 << 20,
-		cursor: make([]uint32, workers),
+		cursor: make([]uint32, workers), sick: make([]sickness, workers), warmFor: usualWarm, panicAt: usualPanic, spill: usualSpill,
 	}
 	for _, r := range remotes {
 		e := &Endpoint{
-			Network: "tcp", Addr: r.Addr, Zone: r.Zone, Weight: 100, Remote: true, States: make([]State, workers),
+			Network: "tcp", Addr: r.Addr, Zone: r.Zone, Weight: 100, Remote: true, States: make([]State, workers), id: endpointIDs.Add(1),
 			Wire: protocol.Wire{Framing: protocol.THeader},
 		}
 		if old := reuse(e); old != nil {

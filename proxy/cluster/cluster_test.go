@@ -106,29 +106,6 @@ func TestLeastActive(t *testing.T) {
 	}
 }
 
-// TestP2CAvoidsTheSlow: an endpoint whose replies take long, or that has many calls, gets few.
-func TestP2CAvoidsTheSlow(t *testing.T) {
-	c := compile(t, service("p2c", 0, 0, 0), Locality{})
-	for i, e := range c.Endpoints() {
-		e.States[0].Observe(int64(1+99*(i/2)) * 1e6) // e2: 100 ms, the others 1 ms
-	}
-	if n := share(c, 3000, nil)["e2:1"]; n > 3000/6 {
-		t.Fatalf("the slow one was chosen %d times of 3000", n)
-	}
-}
-
-// TestObserve: a peak counts at once, a better time only slowly.
-func TestObserve(t *testing.T) {
-	var s State
-	s.Observe(1600)
-	if s.Observe(800); s.Latency != 1550 {
-		t.Fatalf("after 1600 and 800: %v, want 1550", s.Latency)
-	}
-	if s.Observe(5000); s.Latency != 5000 {
-		t.Fatalf("a peak: %v, want 5000", s.Latency)
-	}
-}
-
 // TestTiers: the same host, then the same zone, then the rest; the next tier only when none of the former is usable.
 func TestTiers(t *testing.T) {
 	s := &registry.Service{Name: "S", Endpoints: []registry.Endpoint{

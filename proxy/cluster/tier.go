@@ -1,9 +1,6 @@
 package cluster
 
-import (
-	"math/rand/v2"
-	"sort"
-)
+import "sort"
 
 // tier is endpoints that are equally near, with what makes a choice by weight cost the same however many they are.
 // Immutable.
@@ -72,22 +69,29 @@ func (t *tier) turn(n uint32) *Endpoint {
 	return t.at(int(uint64(n) * t.stride % uint64(t.places())))
 }
 
-// random draws one of the usable endpoints by weight; nil when there is none.
-func (t *tier) random(worker int, now int64, rnd *rand.Rand, tried []*Endpoint) *Endpoint {
+// random draws one of the usable endpoints by weight, but for one; nil when there is none.
+func (t *tier) random(q *query, but *Endpoint) (*Endpoint, verdict) {
 	for range maxDraws {
-		if e := t.at(rnd.IntN(t.places())); usable(e, worker, now, tried) {
-			return e
+		e := t.at(q.rnd.IntN(t.places()))
+		if e == but {
+			continue
+		}
+		if e.plain(q) {
+			return e, yes
+		}
+		if v := e.look(q); v != no {
+			return e, v
 		}
 	}
-	return t.counted(worker, now, rnd.Uint64(), tried)
+	return t.counted(q, q.rnd.Uint64(), but), yes
 }
 
 // counted counts the usable endpoints and takes the one that the number falls to, by weight.
-func (t *tier) counted(worker int, now int64, number uint64, tried []*Endpoint) *Endpoint {
+func (t *tier) counted(q *query, number uint64, but *Endpoint) *Endpoint {
 	total := 0
 	for _, e := range t.all {
-		if usable(e, worker, now, tried) {
-			total += e.Weight
+		if e != but {
+			total += e.weightNow(q)
 		}
 	}
 	if total == 0 {
@@ -95,10 +99,11 @@ func (t *tier) counted(worker int, now int64, number uint64, tried []*Endpoint) 
 	}
 	at := int(number % uint64(total))
 	for _, e := range t.all {
-		if usable(e, worker, now, tried) {
-			if at -= e.Weight; at < 0 {
-				return e
-			}
+		if e == but {
+			continue
+		}
+		if at -= e.weightNow(q); at < 0 {
+			return e
 		}
 	}
 	return nil

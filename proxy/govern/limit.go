@@ -1,6 +1,9 @@
 package govern
 
-import "time"
+import (
+	"strconv"
+	"time"
+)
 
 // Limit bounds calls by rate, by how many are in flight, or both.
 type Limit struct {
@@ -12,6 +15,8 @@ type Limit struct {
 	Excess      Excess        // what becomes of a call beyond it
 	QueueFor    time.Duration // Excess queue: how long it waits at most
 	QueueMost   int           // ... and how many do, for each key
+
+	state *limiter // set by New
 }
 
 // By is what a limit counts for.
@@ -35,3 +40,18 @@ const (
 	Queue                  // it waits, for a bounded time
 	Overflow               // the remote tier has it, within its grant; else rejected
 )
+
+// String returns the bounds as people read them.
+func (l *Limit) String() string {
+	s := ""
+	if l.Rate > 0 {
+		s = strconv.FormatFloat(l.Rate, 'g', 4, 64) + " calls a second"
+	}
+	if l.Concurrency > 0 {
+		if s != "" {
+			s += " and "
+		}
+		s += strconv.Itoa(l.Concurrency) + " in flight"
+	}
+	return s
+}

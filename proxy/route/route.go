@@ -54,6 +54,7 @@ func Compile(s *registry.Snapshot, prev *Table, o Options) (*Table, error) {
 				errs = append(errs, err)
 				c = old
 			}
+			c.CarryViews(old)
 		}
 		if c != nil {
 			t.add(name, c)

@@ -133,6 +133,7 @@ func over(s, says *registry.Service) {
 	s.MaxConns = cmp.Or(says.MaxConns, s.MaxConns)
 	s.MaxPending = cmp.Or(says.MaxPending, s.MaxPending)
 	s.Depth = cmp.Or(says.Depth, s.Depth)
+	orKept(s, says, s)
 	if says.Oneway != nil {
 		s.Oneway = says.Oneway
 	}
@@ -151,6 +152,19 @@ func (r *Rules) fill(s *registry.Service) {
 	s.MaxPending = cmp.Or(s.MaxPending, d.MaxPending)
 	if wire, err := protocol.ParseWire(cmp.Or(s.Framing, "framed-binary")); err == nil && !wire.Framing.Multiplexed() {
 		s.Depth = cmp.Or(s.Depth, d.Depth)
+	}
+	orKept(s, s, d)
+}
+
+// orKept sets what is said of health: by the first, else by the second.
+func orKept(s, first, second *registry.Service) {
+	s.SlowStart = cmp.Or(first.SlowStart, second.SlowStart)
+	s.Panic = cmp.Or(first.Panic, second.Panic)
+	s.ZoneSpill = cmp.Or(first.ZoneSpill, second.ZoneSpill)
+	a, b := &first.Ejection, &second.Ejection
+	s.Ejection = registry.Ejection{
+		Errors: cmp.Or(a.Errors, b.Errors), Slow: cmp.Or(a.Slow, b.Slow), MaxShare: cmp.Or(a.MaxShare, b.MaxShare),
+		Base: cmp.Or(a.Base, b.Base), Max: cmp.Or(a.Max, b.Max),
 	}
 }
 

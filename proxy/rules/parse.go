@@ -10,6 +10,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/registry/strict"
 )
@@ -44,21 +45,26 @@ func Parse(name string, data []byte) (*Rules, error) {
 	if err := report.Err(); err != nil {
 		return nil, err
 	}
+	p.rules.govern = govern.New(p.list, p.sources)
 	return p.rules, nil
 }
 
 type parser struct {
 	strict.Reader
-	rules *Rules
+	rules   *Rules
+	list    []govern.Rule
+	sources []govern.SourceRule
 }
 
 func (p *parser) document(root at) {
 	said := false
-	ok := p.Mapping(root, "a mapping with version, defaults, services and zones", strict.Fields{
+	ok := p.Mapping(root, "a mapping with version, defaults, services, zones, rules and sources", strict.Fields{
 		strict.Key("version", func(a at) { said = true; p.version(a) }),
 		strict.Key("defaults", p.defaults),
 		strict.Key("services", p.services),
 		strict.Key("zones", p.zones),
+		strict.Key("rules", p.callRules),
+		strict.Key("sources", p.sourceRules),
 	})
 	if ok && !said {
 		p.Wrong(root, "has no version; write version: %d", version)
@@ -73,7 +79,8 @@ func (p *parser) version(a at) {
 }
 
 func (p *parser) defaults(a at) {
-	fields := p.Settings(&p.rules.defaults, 1, nil).Only("timeout", "balancer", "max_connections", "max_pending", "depth")
+	fields := p.Settings(&p.rules.defaults, 1, nil).Only("timeout", "balancer", "max_connections", "max_pending", "depth",
+		"slow_start", "panic", "zone_spill", "ejection")
 	p.Mapping(a, "a mapping of settings, or {}", fields)
 }
 

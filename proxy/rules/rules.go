@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -19,6 +20,7 @@ type Rules struct {
 	exact    map[string]*entry
 	prefixes []prefixed // the longest first
 	zones    zones
+	govern   *govern.Rules
 }
 
 // Size says how many services, or beginnings of names, and how many zones the document speaks of.

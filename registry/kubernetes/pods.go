@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -45,7 +46,8 @@ type Pods struct {
 type nodePod struct {
 	metav1.ObjectMeta // namespace and name only
 	pod               Pod
-	ips               []netip.Addr // none: it has the node's network
+	labels            map[string]string // at most maxLabels
+	ips               []netip.Addr      // none: it has the node's network
 	finished          bool
 	deleted           bool
 	grace             time.Duration // … and this long until it is killed
@@ -127,6 +129,31 @@ func (p *Pods) PodByUID(uid string) (Pod, bool) {
 		return Pod{}, false
 	}
 	return n.pod, true
+}
+
+// Labels are those of the pod with a UID, as they are now; nil: it is not known. Not to be changed. Safe for concurrent use.
+func (p *Pods) Labels(uid string) map[string]string {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if n := p.byUID[uid]; n != nil {
+		return n.labels
+	}
+	return nil
+}
+
+// maxLabels bounds the labels that are kept of a pod: the first ones by name.
+const maxLabels = 64
+
+func keepLabels(all map[string]string) map[string]string {
+	if len(all) == 0 {
+		return nil
+	}
+	names := slices.Sorted(maps.Keys(all))
+	kept := make(map[string]string, min(len(names), maxLabels))
+	for _, name := range names[:min(len(names), maxLabels)] {
+		kept[strings.Clone(name)] = strings.Clone(all[name]) // the object that they are a part of is not kept
+	}
+	return kept
 }
 
 // PodsStats are the counters of Pods, read at scrape.
@@ -238,6 +265,7 @@ func readPod(o *corev1.Pod) *nodePod {
 		pod: Pod{
 			UID: cmp.Or(strings.Clone(o.Annotations[configHash]), string(o.UID)), Namespace: o.Namespace, Name: o.Name, Workload: o.Namespace + "/" + workload(o),
 		},
+		labels:   keepLabels(o.Labels),
 		finished: o.Status.Phase == corev1.PodSucceeded || o.Status.Phase == corev1.PodFailed,
 		deleted:  o.DeletionTimestamp != nil,
 	}

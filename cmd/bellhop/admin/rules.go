@@ -1,11 +1,13 @@
 package admin
 
 import (
+	"context"
 	"maps"
 	"net/http"
 	"strings"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/rules"
 )
 
@@ -81,6 +83,37 @@ func (c collector) rules(e emitter) {
 	e.counter("rules_read_errors", "times that the rules document was there and could not be read", st.ReadErrors, nil)
 	e.counter("rules_last_good_writes", "last-good rules written", st.LastGoodWrites, nil)
 	e.counter("rules_last_good_write_errors", "last-good rules that could not be written", st.LastGoodErrors, nil)
+}
+
+// ruleCounts are what rules have decided. Labels are bounded: a document has at most a thousand rules, and a rule of
+// which a document does not speak any more has no counters.
+func (c collector) ruleCounts(ctx context.Context, e emitter) {
+	if c.s.Rules == nil {
+		return
+	}
+	st, _ := c.s.Proxy.RuleStats(ctx) // what is there is counted; bellhop_workers_counted shows the rest
+	e.gauge("rules_for_calls", "rules in force that speak of calls", float64(len(st.Rules)), nil)
+	e.gauge("rules_for_sources", "entries in force that speak of sources", float64(st.Sources), nil)
+	e.gauge("rule_calls_waiting", "calls that wait for the limit of a rule; bounds: queue_most, limits.source_queued", float64(st.Waiting), nil)
+	e.gauge("rules_resolved", "methods of sources of which event loops remember what rules say", float64(st.Resolved), nil)
+	for i := range st.Rules {
+		r := &st.Rules[i]
+		for a, speaks := range r.Speaks {
+			if speaks {
+				e.counter("rule_calls", "calls of which a rule has decided something", r.Calls[a], []string{"rule", "action"}, r.Rule, govern.Action(a).String())
+			}
+		}
+		if !r.Speaks[govern.ActLimit] {
+			continue
+		}
+		for o, n := range r.Outcomes {
+			if n > 0 || govern.Outcome(o) == govern.Rejected {
+				e.counter("rule_limited", "calls at the limit of a rule by what became of them, but for those that passed", n, []string{"rule", "outcome"}, r.Rule, govern.Outcome(o).String())
+			}
+		}
+		e.gauge("rule_limit_keys", "keys that the limit of a rule counts each for itself; bound: 10000", float64(r.Keys), []string{"rule"}, r.Rule)
+		e.counter("rule_limit_shared", "times that a limit had as many keys as it may, and a new one was counted with others", r.Shared, []string{"rule"}, r.Rule)
+	}
 }
 
 func flag(b bool) float64 {

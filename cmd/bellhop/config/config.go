@@ -124,21 +124,25 @@ type ServiceDefaults struct {
 
 // Limits are proxy.Limits.
 type Limits struct {
-	MaxFrame      Size `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
-	Window        Size `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
-	Depth         int  `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
-	SourceCalls   int  `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
-	TotalCalls    int  `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
-	SourceBytes   Size `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
-	TotalBytes    Size `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
-	SourceConns   int  `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
-	TotalConns    int  `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
-	SourceLookups int  `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
-	TotalLookups  int  `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
-	MaxMethods    int  `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
-	MaxSources    int  `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
-	IdlePerPool   int  `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
-	ConnectsOpen  int  `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
+	MaxFrame      Size    `yaml:"max_frame" min:"1024" max:"1073741823" help:"bytes of one frame"`
+	Window        Size    `yaml:"window" min:"1024" max:"1073741823" help:"bytes of a large frame that are held on either side: larger frames are forwarded while they arrive"`
+	Depth         int     `yaml:"depth" min:"1" max:"65536" help:"calls pipelined on one plain Thrift connection of a caller"`
+	SourceCalls   int     `yaml:"source_calls" min:"1" max:"1000000" help:"calls in flight of one source"`
+	TotalCalls    int     `yaml:"total_calls" min:"1" max:"1000000" help:"calls in flight of the proxy"`
+	SourceBytes   Size    `yaml:"source_bytes" min:"65536" max:"1099511627776" help:"bytes buffered for one source"`
+	TotalBytes    Size    `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
+	SourceConns   int     `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
+	TotalConns    int     `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
+	SourceLookups int     `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
+	TotalLookups  int     `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
+	MaxMethods    int     `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
+	MaxSources    int     `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	RetryShare    float64 `yaml:"retry_share" min:"0" max:"1" help:"calls that are sent again though they may have run or were shed, for each call of their service"`
+	RetryMin      int     `yaml:"retry_min" min:"0" max:"100000" help:"... and so many a second besides, for each service"`
+	RequeueShare  float64 `yaml:"requeue_share" min:"0" max:"2" help:"calls that are offered to another endpoint because they are provably unsent, for each call of their service"`
+	RequeueMin    int     `yaml:"requeue_min" min:"0" max:"100000" help:"... and so many a second besides, for each service"`
+	IdlePerPool   int     `yaml:"idle_per_pool" min:"0" max:"100000" help:"idle connections kept to one endpoint by one worker"`
+	ConnectsOpen  int     `yaml:"connects_open" min:"1" max:"10000" help:"connects under way to one endpoint by one worker"`
 }
 
 // Timeouts are proxy.Timeouts.
@@ -249,7 +253,8 @@ func Default(r Role) *Config {
 		Limits: Limits{
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+			RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{
 			Detect: t.Detect, Frame: t.Frame, WriteStall: t.WriteStall, Idle: t.Idle, MaxAge: t.MaxAge, Call: t.Call,

@@ -115,3 +115,14 @@ func sourceOf(p kubernetes.Pod, ok bool) (identity.Source, bool) {
 	}
 	return identity.Source{Kind: identity.Pod, Key: p.UID, Workload: p.Workload}, true
 }
+
+// describe tells namespace and labels of the pods of this node; nil: they are not known.
+func (c *kubernetesCluster) describe() podDescriber {
+	if c.pods == nil {
+		return nil
+	}
+	return func(uid string) (string, map[string]string) {
+		p, _ := c.pods.PodByUID(uid)
+		return p.Namespace, c.pods.Labels(uid)
+	}
+}

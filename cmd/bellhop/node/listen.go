@@ -214,8 +214,8 @@ func (n *node) newIdentifier() *identity.Identifier {
 	return id
 }
 
-// newIdentify tells the data plane who is at the other end of an accepted connection.
-func newIdentify(id *identity.Identifier, log *slog.Logger) func(net.Conn) (proxy.Identity, error) {
+// newIdentify tells the data plane who is at the other end of an accepted connection. describe may be nil.
+func newIdentify(id *identity.Identifier, describe podDescriber, log *slog.Logger) func(net.Conn) (proxy.Identity, error) {
 	hidden := sync.OnceFunc(func() {
 		log.Warn("the kernel hides who calls: callers are known by their user only",
 			"next", "run the proxy in the host's pid namespace (hostPID: true)")
@@ -229,7 +229,7 @@ func newIdentify(id *identity.Identifier, log *slog.Logger) func(net.Conn) (prox
 			if s.Hidden {
 				hidden()
 			}
-			return proxy.Identity{Source: s.Key, Workload: s.Workload}, nil
+			return identityOf(s, describe), nil
 		}
 		tcp, ok := c.RemoteAddr().(*net.TCPAddr)
 		if !ok { // nil when the peer has reset it already
@@ -240,6 +240,21 @@ func newIdentify(id *identity.Identifier, log *slog.Logger) func(net.Conn) (prox
 			return proxy.Identity{}, fmt.Errorf("%s is neither this node nor in allow_cidrs", addr)
 		}
 		s := id.FromTCP(addr)
-		return proxy.Identity{Source: s.Key, Workload: s.Workload}, nil
+		return identityOf(s, describe), nil
 	}
+}
+
+// podDescriber knows more of the pod that a source is: namespace and labels. Safe for concurrent use.
+type podDescriber func(uid string) (namespace string, labels map[string]string)
+
+// identityOf is a source as the data plane has it.
+func identityOf(s identity.Source, describe podDescriber) proxy.Identity {
+	who := proxy.Identity{Source: s.Key, Workload: s.Workload}
+	switch {
+	case s.Kind == identity.Unit:
+		who.Unit = s.Key
+	case s.Kind == identity.Pod && describe != nil:
+		who.Namespace, who.Labels = describe(s.Key)
+	}
+	return who
 }

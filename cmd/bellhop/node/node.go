@@ -182,13 +182,14 @@ func (n *node) startProxy(context.Context) error {
 	n.ids = n.newIdentifier()
 	n.proxy, err = proxy.New(proxy.Config{
 		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
-		Identify: newIdentify(n.ids, n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
+		Identify: newIdentify(n.ids, n.cluster.describe(), n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
 		Lookup: n.lookups.hook(),
 		Access: proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
 	}, table)
 	if err != nil {
 		return &ConfigError{err}
 	}
+	n.proxy.SetRules(n.callRules())
 	if err := n.proxy.Start(); err != nil {
 		return err
 	}

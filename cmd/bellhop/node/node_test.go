@@ -222,7 +222,7 @@ func (c conn) RemoteAddr() net.Addr {
 // TestIdentify: TCP callers are let in from this node and from what the operator allows.
 func TestIdentify(t *testing.T) {
 	id := &identity.Identifier{Local: identity.NewLocalAddrs(netip.MustParseAddr("192.0.2.1")), Allow: []netip.Prefix{netip.MustParsePrefix("10.0.0.0/8")}}
-	who := newIdentify(id, slog.New(slog.DiscardHandler))
+	who := newIdentify(id, nil, slog.New(slog.DiscardHandler))
 	for from, want := range map[string]string{
 		"127.0.0.1:1": "node", "192.0.2.1:1": "node", "[::1]:1": "node", "10.1.2.3:1": "ip:10.1.2.3", "[::ffff:10.1.2.3]:1": "ip:10.1.2.3",
 		"192.0.2.2:1": "", "nonsense": "",

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/config"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/proxy/rules"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/registry/file"
@@ -93,4 +94,15 @@ func CheckRules(u registry.Update, r *rules.Rules) error {
 		errs = append(errs, fmt.Errorf("the rules do not fit the service %s: %s", c.Service, c.Problem))
 	}
 	return errors.Join(errs...)
+}
+
+// callRules are the rules for calls in force; nil: there are none.
+func (n *node) callRules() *govern.Rules {
+	if n.rules == nil {
+		return nil
+	}
+	if r := n.rules.Rules(); r != nil {
+		return r.Govern()
+	}
+	return nil
 }

@@ -19,7 +19,8 @@ func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-		SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
+		SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+		RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
 }
 
@@ -41,6 +42,7 @@ func bounds(c *config.Config) map[string]float64 {
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
 		"source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
+		"retry_share": l.RetryShare, "retry_min": float64(l.RetryMin), "requeue_share": l.RequeueShare, "requeue_min": float64(l.RequeueMin),
 		"idle_per_pool": float64(l.IdlePerPool), "connects_open": float64(l.ConnectsOpen),
 	}
 }
@@ -103,6 +105,7 @@ func (n *node) swapTable() {
 	if err != nil {
 		n.Log.Error("some services stay as they were", "error", err)
 	}
+	n.proxy.SetRules(n.callRules())
 	n.proxy.SetTable(t)
 	n.beacon.SetRemote(remoteAddrs(t))
 }

@@ -1,0 +1,238 @@
+package proxy
+
+import "github.com/bellhop-mesh/bellhop/proxy/fair"
+
+// This file shares a worker's time out among the sources. What is queued are callers' connections whose bytes have come
+// and are not decoded, not calls: nothing is copied or decoded twice while nobody contends, and a caller that is ahead of
+// its share is held back by its own connection.
+//
+//	OnTraffic ─► share ─┬─ its source has credit ──────────────► consume
+//	                    └─ it has not ─► w.turns (kept in d.in) ─► serveTurns, at the end of the poll round ─► consume
+//
+// While one source alone is active nothing is charged and nothing waits.
+
+// What work costs, in ns as far as it can be told beforehand: what is measured corrects it (lane.factor).
+const (
+	callCost  = 5000    // a call and its reply, with its part of the system calls
+	turnCost  = 200     // a look at a connection that brought no whole frame
+	quantum   = 32_000  // what a source of weight 1 may have in one turn
+	roundWork = 256_000 // served out of the queue before the loop looks for new bytes again
+)
+
+// sharedFor is how long after two sources were active work goes on being shared out, in ns: who comes rarely finds room.
+const sharedFor = int64(100e6)
+
+// sampleEvery is one in how many times that a connection's bytes are taken a clock is read.
+const sampleEvery = 16
+
+// bytesCost is what so many bytes add to a call's cost, copied as they are a few times.
+func bytesCost(n int) int64 { return int64(n) / 2 }
+
+// lane is what a source has on one worker. Loop only, but for delays.
+type lane struct {
+	src    *source
+	flow   fair.Flow[*downstream]
+	team   *team
+	conns  int     // open ones of the source on this worker
+	factor float64 // how much dearer than their estimate its calls are, against what is usual here; 1 or more
+	delays delays
+}
+
+// team is a workload's part of a worker. Loop only.
+type team struct {
+	flow  fair.Flow[*downstream]
+	name  string
+	lanes int // with connections
+}
+
+// shares is how a worker shares its time. Loop only.
+type shares struct {
+	turns   fair.Queue[*downstream]
+	teams   map[string]*team
+	last    *lane // who was active last
+	until   int64 // work is shared out until then
+	charged int64 // in all
+	sample  int   // times until a clock is read
+	pace    float64
+	delay   int64 // ns, of calls from their bytes' coming to their being taken: a moving mean of samples
+}
+
+func (s *shares) init() {
+	s.turns.Init(quantum)
+	s.teams = map[string]*team{}
+	s.sample, s.pace = sampleEvery, 0.5
+	s.turns.Closed = func(f *fair.Flow[*downstream]) {
+		if t, ok := f.Owner.(*team); ok && t.lanes == 0 {
+			delete(s.teams, t.name)
+		}
+	}
+}
+
+// laneOf finds or makes the lane of a source that opens a connection. leave must follow.
+func (w *worker) laneOf(src *source) *lane {
+	l := src.lanes[w.id].Load()
+	if l == nil {
+		l = &lane{src: src, factor: 1}
+		src.lanes[w.id].Store(l)
+	}
+	if l.conns++; l.conns == 1 {
+		s := &w.shares
+		if l.team = s.teams[src.Workload]; l.team == nil {
+			l.team = &team{name: src.Workload}
+			l.team.flow.Owner = l.team
+			s.turns.Join(&l.team.flow, nil)
+			s.teams[src.Workload] = l.team
+		}
+		l.team.lanes++
+		s.turns.Join(&l.flow, &l.team.flow)
+	}
+	l.weigh()
+	return l
+}
+
+// leave is the end of a connection. What the source owes stays until it is paid.
+func (l *lane) leave(w *worker) {
+	if l.conns--; l.conns > 0 {
+		return
+	}
+	if l.team.lanes--; l.team.lanes == 0 && !l.team.flow.Open() {
+		delete(w.shares.teams, l.team.name)
+	}
+	if w.shares.last == l {
+		w.shares.last = nil
+	}
+}
+
+// weigh takes up the weights in force.
+func (l *lane) weigh() {
+	l.flow.Weight, l.team.flow.Weight = l.src.weight.Load(), l.src.workloadWeight.Load()
+}
+
+// touch notes that a source is active and reports whether there is somebody to share with.
+func (s *shares) touch(l *lane, now int64) bool {
+	if s.last != l {
+		if s.last != nil {
+			s.until = now + sharedFor
+		}
+		s.last = l
+	}
+	return now < s.until
+}
+
+// spend counts work against a source while work is shared out. It reports whether the source may go on.
+func (w *worker) spend(l *lane, cost int64) (goesOn bool) {
+	s := &w.shares
+	s.charged += cost
+	if w.now >= s.until {
+		return true
+	}
+	s.turns.Charge(&l.flow, int64(float64(cost)*l.factor))
+	return s.turns.Credit(&l.flow)
+}
+
+// replied counts a large reply against the source that it goes to: that of a small one is in callCost.
+func (w *worker) replied(c *call, n int) {
+	if n > smallFrame && c.d != nil {
+		w.spend(c.d.lane, bytesCost(n))
+	}
+}
+
+// share takes as many of the bytes as the source may have taken now; the rest waits for the source's turn.
+func (d *downstream) share(buf []byte) (used int) {
+	w, l := d.w, d.lane
+	s := &w.shares
+	switch {
+	case d.place.Queued(): // its turn comes
+		return 0
+	case s.touch(l, w.now) && d.upload == nil && !s.turns.Ahead(&l.flow):
+		d.stopped = true
+		return 0
+	}
+	if s.sample--; s.sample > 0 {
+		return d.consume(buf)
+	}
+	s.sample = sampleEvery
+	before, at := s.charged, w.p.clock()
+	w.delayed(l, at-w.now)
+	used = d.consume(buf)
+	s.learn(l, w.p.clock()-at, s.charged-before)
+	return used
+}
+
+// await has the connection wait for its source's turn.
+func (w *worker) await(d *downstream) {
+	d.stopped = false
+	d.lane.weigh()
+	d.place.Value, d.since = d, w.now
+	w.shares.turns.Push(&d.lane.flow, &d.place)
+	w.stats.deferred++
+}
+
+// serveTurns serves those who wait for their turn, as much as one round may cost. Who still waits then has a round to come:
+// end sees to it.
+func (w *worker) serveTurns() {
+	s := &w.shares
+	if s.turns.Len() == 0 {
+		s.turns.Forgive()
+		return
+	}
+	at, limit := w.p.clock(), s.charged+roundWork
+	for s.charged < limit {
+		i := s.turns.Next()
+		if i == nil {
+			break
+		}
+		d := i.Value
+		s.turns.Remove(i)
+		if s.sample--; s.sample <= 0 {
+			s.sample = sampleEvery
+			w.delayed(d.lane, at-d.since)
+		}
+		before := s.charged
+		w.spend(d.lane, turnCost)
+		w.serveTurn(d)
+		now := w.p.clock()
+		s.learn(d.lane, now-at, s.charged-before)
+		at = now
+	}
+	w.stats.longest = max(w.stats.longest, at-w.now)
+	if s.turns.Len() == 0 {
+		s.turns.Forgive()
+	}
+}
+
+// serveTurn goes on with a connection whose turn has come; it may be parked.
+func (w *worker) serveTurn(d *downstream) {
+	defer func() {
+		if r := recover(); r != nil {
+			w.panicked(r)
+			w.doom(&d.session, reasonPanic)
+		}
+	}()
+	if d.live() && d.doomedFor == "" && d.closing == "" {
+		d.settle(d.in, d.consume(d.in))
+	}
+	if !d.place.Queued() || !d.full() {
+		d.unpark()
+	}
+}
+
+// learn compares what work took with what it was estimated at, and a source's with what is usual: calls that have to be
+// transcoded or inflated cost their source more. One sample counts little: the loop may have been interrupted.
+func (s *shares) learn(l *lane, took, estimate int64) {
+	const most = 8
+	if took <= 0 || estimate < callCost {
+		return
+	}
+	r := float64(took) / float64(estimate)
+	s.pace += (min(r, most*s.pace) - s.pace) / 64
+	l.factor += (min(max(r/s.pace, 0), most) - l.factor) / sampleEvery
+	l.factor = max(l.factor, 1)
+}
+
+// delayed counts how long a call has waited in the proxy before it was taken.
+func (w *worker) delayed(l *lane, ns int64) {
+	w.shares.delay += (ns - w.shares.delay) / 8
+	w.stats.delays.add(ns / 1000)
+	l.delays.add(ns)
+}
