@@ -90,12 +90,15 @@ type tagged struct {
 }
 
 func (p tagged) Process(ctx context.Context, in, out thrift.TProtocol) (bool, thrift.TException) {
-	name, _, seq, err := in.ReadMessageBegin(ctx)
+	name, kind, seq, err := in.ReadMessageBegin(ctx)
 	if err != nil {
 		return false, thrift.WrapTException(err)
 	}
 	if err := (&text{id: 1}).Read(ctx, in); err != nil {
 		return false, thrift.WrapTException(err)
+	}
+	if kind == thrift.ONEWAY {
+		return true, nil
 	}
 	if p.key != "" {
 		out.(*thrift.THeaderProtocol).SetWriteHeader(p.key, "true")

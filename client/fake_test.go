@@ -1,6 +1,7 @@
 package client
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"io"
@@ -30,6 +31,7 @@ type fake struct {
 	conns map[net.Conn]bool
 	calls int
 	beats int
+	marks int // callers that said that they were asked to move
 
 	ledger *sync.Map // arguments → *atomic.Int32: how often each call ran
 	wg     sync.WaitGroup
@@ -181,6 +183,10 @@ func (f *fake) serve(c net.Conn) {
 		if _, err := io.ReadFull(c, body); err != nil {
 			return
 		}
+		if bytes.Contains(body, []byte("bellhop:moved")) {
+			f.count(&f.marks)
+			continue
+		}
 		f.count(&f.calls)
 		if !f.answer(c, body) {
 			return
@@ -249,6 +255,9 @@ func (f *fake) answer(c net.Conn, body []byte) bool {
 	case "not_executed":
 		_ = p.WriteMessageBegin(ctx, bare, thrift.EXCEPTION, seq)
 		_ = thrift.NewTApplicationException(11, "not executed: draining").Write(ctx, p)
+	case "go_home":
+		_ = p.WriteMessageBegin(ctx, bare, thrift.EXCEPTION, seq)
+		_ = thrift.NewTApplicationException(11, "not executed: go home: this host's grant is spent").Write(ctx, p)
 	case "shed":
 		_ = p.WriteMessageBegin(ctx, bare, thrift.EXCEPTION, seq)
 		_ = thrift.NewTApplicationException(11, "too busy").Write(ctx, p)

@@ -136,6 +136,7 @@ type reply struct {
 	headers     thrift.THeaderMap
 	app         thrift.TApplicationException // nil for a REPLY
 	notExecuted bool
+	goHome      bool  // a moved caller: its host's grant is spent
 	err         error // the reply could not be read
 }
 
@@ -158,6 +159,7 @@ func (cd *codec) decode(ctx context.Context, frame []byte, method string, seq in
 		r.err = fmt.Errorf("%w: %s with sequence %d, want %s with %d", errMismatch, name, gotSeq, method, seq)
 		return r
 	}
+	r.goHome = r.headers[keyGoHome] != ""
 	switch kind {
 	case thrift.REPLY:
 		r.err = result.Read(ctx, p)
@@ -166,6 +168,7 @@ func (cd *codec) decode(ctx context.Context, frame []byte, method string, seq in
 		r.err = r.app.Read(ctx, p)
 		r.notExecuted = r.app.TypeId() == appLoadshedding && strings.HasPrefix(r.app.Error(), notExecuted) ||
 			r.headers[keyNotExecuted] == "true"
+		r.goHome = r.goHome || r.notExecuted && strings.HasPrefix(r.app.Error(), goHome)
 	default:
 		r.err = fmt.Errorf("%w: a message of type %d", errMismatch, kind)
 	}

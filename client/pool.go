@@ -26,6 +26,7 @@ type conn struct {
 	target
 	epoch uint64 // of the pool, when it was made
 	idle  time.Time
+	told  bool   // the other side was told why we come, or need not be
 	base  []byte // what buf is a part of
 	buf   []byte // read and not yet consumed
 }

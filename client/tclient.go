@@ -187,8 +187,13 @@ func (x *exchange) try(ctx context.Context, cn *conn) outcome {
 	// A context that is cancelled before its deadline wakes the read.
 	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
-	n, err := cn.Write(x.frame)
-	if err != nil && n == 0 {
+	frame := x.frame
+	mark := x.t.codec.mark(ctx, x.t.c, cn)
+	if mark != nil {
+		frame = append(mark, frame...)
+	}
+	n, err := cn.Write(frame)
+	if err != nil && n <= len(mark) {
 		return x.failed(ctx, cn, ClassUnsent, err)
 	}
 	x.t.c.stats.written(cn.tier)
@@ -198,7 +203,7 @@ func (x *exchange) try(ctx context.Context, cn *conn) outcome {
 	if x.result == nil {
 		return outcome{class: ClassOK, reused: stop()}
 	}
-	frame, err := cn.readFrame(x.t.c.opts.MaxFrame)
+	frame, err = cn.readFrame(x.t.c.opts.MaxFrame)
 	if err != nil {
 		return x.failed(ctx, cn, ClassLost, err)
 	}
@@ -208,7 +213,7 @@ func (x *exchange) try(ctx context.Context, cn *conn) outcome {
 		o.final = true // it ran, or something else is wrong that another attempt does not mend
 		return o
 	}
-	if r.headers[keyGoHome] != "" {
+	if r.goHome {
 		x.t.c.sentHome()
 	}
 	o := outcome{class: ClassOK, meta: thrift.ResponseMeta{Headers: r.headers}, reused: stop()}

@@ -30,12 +30,14 @@ type Beacon struct {
 	log  *slog.Logger
 
 	mu      sync.Mutex
-	now     addrfile.File // what should be published
-	due     time.Time     // not to be written before, when only the remote proxies have changed
+	now     addrfile.File // what should be published; its Move is that of the last write
+	due     time.Time     // not to be written before, when only the remote proxies or the moves have changed
 	started bool
 	unsaid  bool // now differs from what is published
 	missed  bool // the last lease was not renewed
 	changed chan struct{}
+	moves   map[string]time.Time // sources asked to use the remote tier, until when
+	wrote   time.Time            // the file, last
 }
 
 // NewBeacon makes a beacon that says nothing yet. tick is called from Run only.
@@ -61,12 +63,18 @@ func (b *Beacon) SetRemote(remote []addrfile.Addr) {
 		return
 	}
 	b.now.Remote = remote
-	if b.started {
-		b.unsaid = true
-		select {
-		case b.changed <- struct{}{}:
-		default:
-		}
+	b.tell()
+}
+
+// tell has a change written when its turn has come.
+func (b *Beacon) tell() {
+	if !b.started {
+		return
+	}
+	b.unsaid = true
+	select {
+	case b.changed <- struct{}{}:
+	default:
 	}
 }
 
@@ -95,11 +103,13 @@ func (b *Beacon) State() addrfile.State {
 
 func (b *Beacon) write() error {
 	b.unsaid = true
+	now := time.Now()
+	b.now.Move = b.moving(now)
 	if _, err := b.file.Write(b.now); err != nil {
 		return err
 	}
 	b.unsaid = false
-	b.due = time.Now().Add(remoteEvery)
+	b.wrote, b.due = now, now.Add(remoteEvery)
 	return nil
 }
 

@@ -50,6 +50,7 @@ func (w *worker) end() {
 		}
 		if w.calls.active > 2 {
 			w.flushPending = true
+			w.openRound()
 			w.signal()
 			break
 		}
@@ -79,6 +80,7 @@ func (w *worker) round() {
 	w.begin()
 	if took := w.now - began; pending {
 		w.stats.rounds.add(took / 1000)
+		w.closeRound(took)
 		w.stats.longest = max(w.stats.longest, took)
 	}
 	if w.armedFor <= w.now {

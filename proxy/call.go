@@ -43,6 +43,7 @@ type call struct {
 	overdue      bool // missed its deadline; its reply may come yet
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
+	spilled      bool // ... though it could have been served here
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
 	unext, uprev *call  // the connection's calls
@@ -175,6 +176,9 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
+	case d.spent():
+		w.stats.measures[measureGoHome]++
+		return protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"}
 	case !d.handoff && calls > int64(lim.SourceCalls):
 		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
 	case !d.handoff && w.p.overShare(d.src, calls, total):

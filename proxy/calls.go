@@ -30,7 +30,9 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 	f := w.admit(c, d, m)
 	switch {
 	case f.Code == protocol.CodeOK:
-		w.govern(c, m)
+		if !w.p.guard.active.Load() || !w.shed(c, m) {
+			w.govern(c, m)
+		}
 	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
 	case !w.handOver(c, m, f.Code):
 		w.fail(c, f)
@@ -123,7 +125,11 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	}
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
 		text, _, _ := protocol.AppException(m.Body, m.Payload)
-		w.fail(c, protocol.Fault{Code: protocol.CodeNoEndpoint, Message: "remote proxy: " + string(text)})
+		code := protocol.CodeNoEndpoint
+		if c.spilled { // what this proxy has too much of, and the remote one too: it is not served here after all
+			code = protocol.CodeOverload
+		}
+		w.fail(c, protocol.Fault{Code: code, Message: "remote proxy: " + string(text)})
 		return
 	}
 	if class != govern.ClassOK && w.again(c, class) {
@@ -147,7 +153,7 @@ func badReply(err error) protocol.Fault {
 func (w *worker) fail(c *call, f protocol.Fault) {
 	if c.d != nil && !c.oneway && !c.relayed {
 		f.Executed = f.Executed || c.retried // it was written once
-		f.GoingAway = w.p.draining.Load()
+		f.GoingAway = w.p.draining.Load() || c.src.moved.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
 	}
 	w.finish(c, f.Code)

@@ -31,6 +31,8 @@ type Config struct {
 	Accept  *remote.Server // how to admit hand-off connections; nil: refused
 	Log     *slog.Logger
 	Access  AccessLog
+	// Protection is against more calls than can be carried.
+	Protection Protection
 }
 
 // Identity is who a caller is, as far as the proxy can know it; fixed at accept.

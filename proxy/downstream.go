@@ -20,6 +20,8 @@ type downstream struct {
 	outOfOrder bool // replies are matched by sequence
 	handoff    bool // an admitted hand-off connection
 	grant      remote.Grant
+	told       remote.Grant // a smaller one, when the proxy is hard pressed
+	host       *hostUse     // of a caller that was asked to move; nil: it was not
 	openedAt   int64
 	grantedAt  int64
 	inFlight   int
@@ -80,6 +82,7 @@ func (d *downstream) closed(err error) {
 		}
 		d.lane.leave(w)
 	}
+	w.p.guard.leave(d.host)
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
 	d.offended(reason)

@@ -24,6 +24,7 @@ func (p *Proxy) SetRules(r *govern.Rules) {
 	defer p.rulesMu.Unlock()
 	if old := p.rules.Load(); old != r {
 		r.Inherit(old)
+		p.sources.ruledBy(r)
 		p.rules.Store(r)
 	}
 }

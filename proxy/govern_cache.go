@@ -46,25 +46,6 @@ func (s *source) known() *govern.Source {
 	return &govern.Source{Key: s.Source, Workload: s.Workload, Namespace: s.Namespace, Unit: s.Unit, PodLabels: s.Labels}
 }
 
-// share is a source's policy and the rules that say so.
-type share struct {
-	rules *govern.Rules
-	govern.SourcePolicy
-}
-
-// sourcePolicy returns what the rules in force say of a source. Loop only.
-func (w *worker) sourcePolicy(src *source) govern.SourcePolicy {
-	if w.rules == nil {
-		return govern.SourcePolicy{}
-	}
-	s := src.share.Load()
-	if s == nil || s.rules != w.rules {
-		s = &share{w.rules, w.rules.Source(src.known())}
-		src.share.Store(s)
-	}
-	return s.SourcePolicy
-}
-
 // newRules takes rules up. Loop only.
 func (w *worker) newRules(r *govern.Rules) {
 	w.rules = r

@@ -106,10 +106,25 @@ var (
 
 // renew takes a grant: it counts from its receipt.
 func (u *upstream) renew(g remote.Grant) {
+	u.count(g.Calls)
 	u.hand.grant, u.hand.until = g, 0
 	if g.Valid > 0 {
 		u.hand.until = u.w.now + int64(g.Valid)
 	}
+}
+
+// count keeps the sum of what remote proxies grant. calls 0: the connection has ended.
+func (u *upstream) count(calls int32) {
+	g, was := &u.w.p.guard, u.hand.grant.Calls
+	if (was > 0) != (calls > 0) {
+		if calls > 0 {
+			g.grants.Add(1)
+		} else {
+			g.grants.Add(-1)
+		}
+	}
+	g.granted.Add(int64(calls - was))
+	u.hand.grant.Calls = calls
 }
 
 func (u *upstream) expiredGrant() bool {
@@ -135,19 +150,52 @@ func (u *upstream) handoffReply(m *protocol.Message) {
 	}
 }
 
-// grantExtra renews the grant of a hand-off connection in a reply, from time to time.
+// grantEvery is the shortest time between two grants that differ.
+const grantEvery = int64(100e6) // ns
+
+// grantExtra renews the grant of a hand-off connection in a reply, from time to time, and tells when it has become another.
 func (d *downstream) grantExtra(m *protocol.Message) {
-	g := &d.grant
-	if !d.handoff || g.Valid <= 0 || d.w.now-d.grantedAt < int64(g.Valid)/3 {
+	if !d.handoff {
+		if d.src.moved.Load() {
+			d.goingAway(m)
+		}
 		return
 	}
-	d.grantedAt = d.w.now
-	m.Extra = append(m.Extra[:0], protocol.KV{Key: keyGrant, Value: d.w.p.cfg.Accept.GrantValue()})
+	since := d.w.now - d.grantedAt
+	due := d.grant.Valid > 0 && since >= int64(d.grant.Valid)/3
+	if !due && since < grantEvery {
+		return
+	}
+	g := d.w.p.guard.grant(d)
+	if !due && g.Calls >= d.told.Calls-d.told.Calls/8 && g.Calls <= d.told.Calls+d.told.Calls/8 {
+		return
+	}
+	d.grantedAt, d.told = d.w.now, g
+	m.Extra = append(m.Extra[:0], protocol.KV{Key: keyGrant, Value: g.Value()})
 }
+
+// goingAway marks a reply to a source that is asked to use the remote tier, in the framings that have such a mark.
+func (d *downstream) goingAway(m *protocol.Message) {
+	switch d.codec.Framing() {
+	case protocol.TTHeader:
+		m.Extra = append(m.Extra[:0], protocol.KV{Key: keyCloses, Value: valueCloses})
+	case protocol.OSP, protocol.Dapeng:
+		m.Extra = append(m.Extra[:0], protocol.KV{Key: keyState, Value: valueClosing})
+	}
+}
+
+var (
+	keyCloses, valueCloses = []byte("crrst"), []byte("1")
+	keyState, valueClosing = []byte("bellhop-state"), []byte("closing")
+)
 
 // hello judges the first call of a hand-off connection.
 func (d *downstream) hello(m *protocol.Message) {
 	w := d.w
+	if string(m.Method) == remote.MethodMoved && m.Type == protocol.MessageOneway {
+		d.setMoved(m)
+		return
+	}
 	if string(m.Method) != remote.MethodHello || m.Payload != protocol.Binary {
 		d.refuse(m, protocol.Fault{Code: protocol.CodeUnsupported, Message: "service " + remote.Service + " has only the method " + remote.MethodHello + " (TBinary)"})
 		return
@@ -176,7 +224,8 @@ func (d *downstream) hello(m *protocol.Message) {
 		return
 	}
 	d.slotDone(&c, out)
-	d.handoff, d.grant, d.grantedAt = true, w.p.cfg.Accept.Grant, w.now
+	d.handoff, d.grant, d.told, d.grantedAt = true, w.p.cfg.Accept.Grant, w.p.cfg.Accept.Grant, w.now
+	w.p.guard.overflow.Add(int64(d.inFlight))
 	d.outOfOrder = d.outOfOrder || d.inFlight == 0 && len(d.slots) == 0
 	w.p.cfg.Log.Info("hand-off connection admitted", "peer", d.peer(), "host", h.Host, "instance", h.Instance)
 }

@@ -16,7 +16,7 @@ func TestCallsInFlightAreShared(t *testing.T) {
 	}, &registry.Snapshot{Services: map[string]*registry.Service{
 		"Echo": {Name: "Echo", Mode: "multiplexed", MaxPending: 1000, Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
 	}})
-	r.p.SetShares(func(id Identity) (int, int) { return 1, map[string]int{"w": 3}[id.Workload] })
+	r.p.SetRules(parseRules(t, []byte("version: 1\nsources: [{match: {workload: w}, workload_weight: 3}]")))
 	flood := func(id Identity) *source {
 		c := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, id)
 		for range 200 {

@@ -47,6 +47,7 @@ type Proxy struct {
 	pending   sync.WaitGroup // connects and enrolments under way
 	access    *accessLog
 	sample    logSampler
+	guard     guard
 }
 
 // New checks the configuration; nothing runs yet. The error names every key that is wrong.
@@ -63,6 +64,7 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	}
 	p.SetLend(1)
 	p.table.Store(table)
+	p.guard.init(p)
 	p.access = newAccessLog(cfg.Access, cfg.Log)
 	for i := range cfg.Workers {
 		p.workers = append(p.workers, newWorker(p, i))
@@ -81,6 +83,8 @@ func (p *Proxy) Start() error {
 		}
 	}
 	p.access.start()
+	p.pending.Add(1)
+	go p.guard.run()
 	return nil
 }
 

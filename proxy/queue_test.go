@@ -13,7 +13,7 @@ func TestEndpointTime(t *testing.T) {
 	r := newRig(t, nil, &registry.Snapshot{Services: map[string]*registry.Service{
 		"Echo": {Name: "Echo", MaxConns: 1, MaxPending: 100, Timeout: time.Hour, Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
 	}})
-	r.p.SetShares(func(id Identity) (int, int) { return map[string]int{"slow": 1, "quick": 1, "heavy": 2}[id.Source], 1 })
+	r.p.SetRules(parseRules(t, []byte("version: 1\nsources: [{match: {source: heavy}, weight: 2}]")))
 	takes := map[string]time.Duration{"slow": 10 * time.Millisecond, "quick": time.Millisecond, "heavy": 3 * time.Millisecond}
 	callers := map[*source]*fakeConn{}
 	for name := range takes {

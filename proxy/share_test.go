@@ -173,7 +173,7 @@ func TestEqualShares(t *testing.T) {
 	if jain := sum * sum / (10 * squares); jain < 0.99 {
 		t.Errorf("Jain's index of ten sources is %.4f: %v", jain, n)
 	}
-	k.p.SetShares(func(id Identity) (int, int) { return 1, map[string]int{"0": 1, "1": 2, "2": 4}[id.Source] })
+	k.p.SetRules(parseRules(t, []byte("version: 1\nsources: [{match: {source: \"1\"}, workload_weight: 2}, {match: {source: \"2\"}, workload_weight: 4}]")))
 	k.callers = k.callers[:20+30+40]
 	for range 400 {
 		k.poll()

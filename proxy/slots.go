@@ -25,8 +25,19 @@ func (d *downstream) adopt(c *call) {
 	}
 	d.calls = c
 	d.inFlight++
+	d.count(1)
 	if !d.outOfOrder && !c.oneway {
 		c.slot = d.newSlot()
+	}
+}
+
+// count keeps a remote proxy's account of who uses it.
+func (d *downstream) count(n int64) {
+	switch {
+	case d.handoff:
+		d.w.p.guard.overflow.Add(n)
+	case d.host != nil:
+		d.host.calls.Add(n)
 	}
 }
 
@@ -49,6 +60,7 @@ func (d *downstream) unlink(c *call) {
 	}
 	c.dnext, c.dprev = nil, nil
 	d.inFlight--
+	d.count(-1)
 }
 
 // dismiss lets go of a call that has ended and wakes a frame that waited for it.

@@ -5,6 +5,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // source is what all connections of one caller share: its budgets and its counters. It is found at accept and kept
@@ -21,7 +23,6 @@ type source struct {
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64
-	share         atomic.Pointer[share] // as the rules have it that were asked last
 
 	lanes          []atomic.Pointer[lane] // by worker
 	weight         atomic.Int64           // among the sources of its workload
@@ -29,6 +30,13 @@ type source struct {
 	held           atomic.Int64           // its weight while it has calls in flight, as team knows it
 	team           *crew                  // its workload
 	conduct        conduct
+	work           atomic.Uint64 // what its calls cost, in workUnit
+	excess         atomic.Uint32 // the share of its calls beyond its own, of spillOne
+	spill          atomic.Uint64 // sum of excess over its calls
+	moved          atomic.Bool   // is asked to use the remote tier
+	privileged     atomic.Bool   // by a rule
+	worked         uint64        // work when the guard looked last; the guard's alone
+	rate           float64       // of work a second, likewise
 }
 
 // sources finds a source by its key. Safe for concurrent use.
@@ -37,7 +45,7 @@ type sources struct {
 	byKey   map[string]*source
 	crews   map[string]*crew // by workload
 	workers int
-	weigh   func(Identity) (weight, workloadWeight int) // nil: all weigh 1
+	rules   *govern.Rules // nil: all weigh 1, and nobody is privileged
 }
 
 // join counts one more connection of a source; nil when it has max already.
@@ -48,7 +56,7 @@ func (s *sources) join(id Identity, max int) *source {
 	if src == nil {
 		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload), lanes: make([]atomic.Pointer[lane], s.workers)}
 		src.workloadKey = maphash.String(workloadSeed, src.teamName())
-		src.setWeights(s.weigh)
+		src.ruledBy(s.rules)
 		src.team = s.crew(id.Workload)
 		s.byKey[id.Source] = src
 	}
@@ -72,24 +80,21 @@ var workloadSeed = maphash.MakeSeed()
 // maxWeight is the most that a source or a workload may weigh.
 const maxWeight = 1000
 
-func (s *source) setWeights(weigh func(Identity) (weight, workloadWeight int)) {
-	one, all := 1, 1
-	if weigh != nil {
-		one, all = weigh(s.Identity)
-	}
-	s.weight.Store(int64(min(max(one, 1), maxWeight)))
-	s.workloadWeight.Store(int64(min(max(all, 1), maxWeight)))
+// ruledBy takes up what rules say of the source.
+func (s *source) ruledBy(r *govern.Rules) {
+	p := r.Source(s.known())
+	s.weight.Store(int64(min(max(p.Weight, 1), maxWeight)))
+	s.workloadWeight.Store(int64(min(max(p.WorkloadWeight, 1), maxWeight)))
+	s.privileged.Store(p.Privileged)
 }
 
-// SetShares says what part of the proxy's work sources and workloads get when there is not enough for all: by their weights,
-// 1 to 1000; workloads share first, then the sources of each. nil: all weigh 1. It holds for those that are there, too, from
-// their next turn on. weigh must be quick and is called under a lock. Safe for concurrent use.
-func (p *Proxy) SetShares(weigh func(Identity) (weight, workloadWeight int)) {
-	p.sources.mu.Lock()
-	defer p.sources.mu.Unlock()
-	p.sources.weigh = weigh
-	for _, src := range p.sources.byKey {
-		src.setWeights(weigh)
+// ruledBy has all that are there take up what rules say of them, and those to come. The weights hold from their next turn on.
+func (s *sources) ruledBy(r *govern.Rules) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.rules = r
+	for _, src := range s.byKey {
+		src.ruledBy(r)
 	}
 }
 
@@ -115,6 +120,23 @@ func (s *sources) leave(src *source, keep int, now int64) {
 			delete(s.crews, src.Workload)
 		}
 	}
+}
+
+// A call costs about as much as workUnit times workBytes of its bytes.
+const (
+	workUnit  = 16
+	workBytes = 512
+)
+
+// all returns the sources there are.
+func (s *sources) all() []*source {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := make([]*source, 0, len(s.byKey))
+	for _, src := range s.byKey {
+		out = append(out, src)
+	}
+	return out
 }
 
 // SourceStats is what is known of one source.

@@ -32,6 +32,7 @@ type workerStats struct {
 	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
 	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
 	breakersOpened uint64
+	measures       [numMeasures]uint64
 }
 
 // methodStats are the counters of one method.
@@ -101,6 +102,7 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.duration.add(took / 1000)
 	c.stats.size.add(int64(c.size))
 	c.src.total.Add(1)
+	c.src.work.Add(uint64(workUnit + c.size/workBytes))
 	c.stats.budgets.retries.earn(w.p.cfg.Limits.RetryShare)
 	c.stats.budgets.requeues.earn(w.p.cfg.Limits.RequeueShare)
 	if code != protocol.CodeOK {
@@ -235,6 +237,7 @@ func (s *workerStats) copy(id, ups int) func(*Stats) {
 		"caller_closed": copyMap(s.closedDown), "endpoint_closed": copyMap(s.closedUp),
 		"ejections":   reasonMap(&s.ejections),
 		"handed_over": codeMap(&s.handedOver), "retried": classMap(&s.retried), "refused_messages": codeMap(&s.refused), "detected": framingMap(&s.detected),
+		"protection_measures": measureMap(&s.measures),
 	}
 	return func(t *Stats) {
 		for name, n := range c.counters() {
@@ -318,6 +321,14 @@ func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
 		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
 			out[r.String()] = n
 		}
+	}
+	return out
+}
+
+func measureMap(a *[numMeasures]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		out[measureWords[i]] = n
 	}
 	return out
 }

@@ -68,6 +68,9 @@ func (u *upstream) closed(err error) {
 	delete(w.ups, u)
 	w.load.Add(-1)
 	u.endpoint.Conns.Add(-1)
+	if u.hand != nil {
+		u.count(0)
+	}
 	u.account()
 	u.retire(w.now + 1)
 	if u.fruitless() {

@@ -53,6 +53,7 @@ type worker struct {
 	evidence cluster.Evidence
 	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
+	sense    sense
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}

@@ -27,6 +27,7 @@ import (
 const (
 	Service        = "bellhop"
 	MethodHello    = "hello"
+	MethodMoved    = "moved" // a oneway: what a caller that was asked to move begins its connection with
 	Version        = 1
 	KeyPrefix      = "bellhop-"
 	KeyHop         = "bellhop-hop"
@@ -37,6 +38,8 @@ const (
 	KeyGrant       = "bellhop-grant"
 	KeyNotExecuted = "bellhop-not-executed"
 	ClassOverflow  = "overflow"
+	KeyGoHome      = "bellhop-go-home"
+	ClassMoved     = "moved"
 	MaxHops        = 1
 )
 
@@ -69,7 +72,7 @@ type Hello struct {
 }
 
 // HandsOff reports whether a call that this proxy can't serve for this reason goes to the remote tier: its own bounds
-// are reached, or it knows no endpoint and the remote tier may know one (mayRemote: the service says so, or is not known
+// are reached, it has more than it can carry, a rule says so, or it knows no endpoint and the remote tier may know one (mayRemote: the service says so, or is not known
 // here at all). A nil client never hands off.
 func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 	if c == nil {
@@ -78,7 +81,8 @@ func (c *Client) HandsOff(code protocol.Code, mayRemote bool) bool {
 	switch code {
 	case protocol.CodeOK, protocol.CodeLimit: // a rule sends it there, or has a limit that is reached
 		return true
-	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeSourceQueue:
+	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeOverload,
+		protocol.CodeSourceQueue, protocol.CodeDraining:
 		return true
 	case protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups:
 		return mayRemote
@@ -152,9 +156,9 @@ func ParseGranted(body []byte) (Grant, error) {
 	return g, err
 }
 
-// GrantValue is the grant as bellhop-grant carries it in replies: calls, bytes and ms, separated by commas.
-func (s *Server) GrantValue() []byte {
-	return fmt.Appendf(nil, "%d,%d,%d", s.Grant.Calls, s.Grant.Bytes, s.Grant.Valid.Milliseconds())
+// Value is the grant as bellhop-grant carries it in replies: calls, bytes and ms, separated by commas.
+func (g Grant) Value() []byte {
+	return fmt.Appendf(nil, "%d,%d,%d", g.Calls, g.Bytes, g.Valid.Milliseconds())
 }
 
 // ParseGrant reads a bellhop-grant value.

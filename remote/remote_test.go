@@ -65,8 +65,8 @@ func TestGrant(t *testing.T) {
 		if got, err := ParseGranted(s.AppendGranted(nil)); err != nil || got != g {
 			t.Errorf("reply to the hello: %+v became %+v, %v", g, got, err)
 		}
-		if got, err := ParseGrant(s.GrantValue()); err != nil || got != g {
-			t.Errorf("%s: %+v became %+v, %v", s.GrantValue(), g, got, err)
+		if got, err := ParseGrant(g.Value()); err != nil || got != g {
+			t.Errorf("%s: %+v became %+v, %v", g.Value(), g, got, err)
 		}
 	}
 	for _, bad := range []string{"", "1", "1,2", "a,2,3", "-1,2,3", "1,-2,3", "1,2,-3", "1,2,99999999999", "99999999999,1,1", "1,2,3x", "1,2,3,4"} {
@@ -146,7 +146,10 @@ func TestOrder(t *testing.T) {
 func TestHandsOff(t *testing.T) {
 	c := &Client{}
 	for code := protocol.Code(0); int(code) < protocol.NumCodes; code++ {
-		always := slices.Contains([]protocol.Code{protocol.CodeOK, protocol.CodeLimit, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeSourceQueue}, code)
+		always := slices.Contains([]protocol.Code{
+			protocol.CodeOK, protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull,
+			protocol.CodeLimit, protocol.CodeOverload, protocol.CodeSourceQueue, protocol.CodeDraining,
+		}, code)
 		may := slices.Contains([]protocol.Code{
 			protocol.CodeNoEndpoint, protocol.CodeNoService, protocol.CodeConnect, protocol.CodeSourceLookups, protocol.CodeTotalLookups,
 		}, code)

@@ -36,6 +36,7 @@ const (
 	keyState       = "bellhop-state"        // extFields, dapeng cookies: our extension
 	stateClosing   = "closing"              //
 	keyNotExecuted = "bellhop-not-executed" // extFields, dapeng cookies
+	keyGoHome      = "bellhop-go-home"      // extFields, dapeng cookies
 	keyRetCode     = "bellhop-ret-code"     // only in Info: the code of an error reply on its way through other framings
 	keyGroup       = "errorGroup"
 	keyLevel       = "errorLevel"

@@ -171,7 +171,7 @@ func (c *codec) AppendFault(dst []byte, f protocol.Fault, to *protocol.ReplyTo) 
 	c.begin(&w, to)
 	putString(&w, c.ret, f.Code.RetCode())
 	putString(&w, c.retMessage, f.Message)
-	words := [14]string{}
+	words := [16]string{}
 	n := 0
 	add := func(k, v string) { words[n], words[n+1], n = k, v, n+2 }
 	if c.framing == protocol.OSP {
@@ -183,6 +183,9 @@ func (c *codec) AppendFault(dst []byte, f protocol.Fault, to *protocol.ReplyTo) 
 	}
 	if f.NotExecuted() {
 		add(keyNotExecuted, "true")
+	}
+	if f.Code == protocol.CodeGoHome {
+		add(keyGoHome, "true")
 	}
 	if f.GoingAway {
 		add(keyState, stateClosing)

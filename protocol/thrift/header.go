@@ -33,6 +33,7 @@ const (
 	keyTimeout     = "timeout" // decimal milliseconds
 	keyOSPHeader   = "bellhop-osp-header"
 	keyNotExecuted = "bellhop-not-executed"
+	keyGoHome      = "bellhop-go-home"
 	ownPrefix      = "bellhop-"
 )
 

@@ -230,7 +230,10 @@ func (theader) AppendFault(dst []byte, f protocol.Fault, to *protocol.ReplyTo) [
 	base := len(dst)
 	p := to.PayloadFor(protocol.PayloadAny)
 	dst = append(startHeader(dst, magicTHeader, 0, to.Seq), protocolID(p), 0)
-	if f.NotExecuted() {
+	switch {
+	case f.Code == protocol.CodeGoHome:
+		dst = appendEntry(appendEntry(append(dst, infoKeyValue, 2), keyNotExecuted, "true"), keyGoHome, "true")
+	case f.NotExecuted():
 		dst = appendEntry(append(dst, infoKeyValue, 1), keyNotExecuted, "true")
 	}
 	dst, _ = sealHeader(dst, base) // a few bytes: neither bound can be reached

@@ -210,6 +210,9 @@ func (ttheader) AppendFault(dst []byte, f protocol.Fault, to *protocol.ReplyTo) 
 	if f.NotExecuted() {
 		dst = block.add(dst, keyNotExecuted, "true")
 	}
+	if f.Code == protocol.CodeGoHome {
+		dst = block.add(dst, keyGoHome, "true")
+	}
 	if f.GoingAway {
 		dst = block.add(dst, keyClosing, "1")
 	}

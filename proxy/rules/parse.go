@@ -58,13 +58,14 @@ type parser struct {
 
 func (p *parser) document(root at) {
 	said := false
-	ok := p.Mapping(root, "a mapping with version, defaults, services, zones, rules and sources", strict.Fields{
+	ok := p.Mapping(root, "a mapping with version, defaults, services, zones, rules, sources and hosts", strict.Fields{
 		strict.Key("version", func(a at) { said = true; p.version(a) }),
 		strict.Key("defaults", p.defaults),
 		strict.Key("services", p.services),
 		strict.Key("zones", p.zones),
 		strict.Key("rules", p.callRules),
 		strict.Key("sources", p.sourceRules),
+		strict.Key("hosts", p.hosts),
 	})
 	if ok && !said {
 		p.Wrong(root, "has no version; write version: %d", version)

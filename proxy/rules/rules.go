@@ -21,6 +21,7 @@ type Rules struct {
 	prefixes []prefixed // the longest first
 	zones    zones
 	govern   *govern.Rules
+	hosts    []host
 }
 
 // Size says how many services, or beginnings of names, and how many zones the document speaks of.

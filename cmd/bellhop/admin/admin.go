@@ -98,6 +98,7 @@ func New(src Sources) *Server {
 	mux.HandleFunc("GET /readyz", s.readyz)
 	mux.HandleFunc("GET /config", s.config)
 	mux.HandleFunc("GET /rules", s.rules)
+	mux.HandleFunc("POST /drain", s.drain)
 	mux.HandleFunc("GET /clusters", s.clusters)
 	mux.HandleFunc("GET /sources", s.sources)
 	mux.HandleFunc("GET /status", s.status)

@@ -19,6 +19,15 @@ const maxAnswer = 64 << 20
 // Ask gets path, with its query, from the admin side at addr (unix:/path or host:port) and decodes the answer into out.
 // The error says what to do when nobody is there.
 func Ask(ctx context.Context, addr, path string, out any) error {
+	return ask(ctx, http.MethodGet, addr, path, out)
+}
+
+// Do is Ask for what changes something.
+func Do(ctx context.Context, addr, path string, out any) error {
+	return ask(ctx, http.MethodPost, addr, path, out)
+}
+
+func ask(ctx context.Context, method, addr, path string, out any) error {
 	c := http.Client{Transport: &http.Transport{
 		DisableKeepAlives: true,
 		DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
@@ -29,7 +38,7 @@ func Ask(ctx context.Context, addr, path string, out any) error {
 			return d.DialContext(ctx, "tcp", addr)
 		},
 	}}
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://bellhop"+path, nil)
+	req, err := http.NewRequestWithContext(ctx, method, "http://bellhop"+path, nil)
 	if err != nil {
 		return err
 	}

@@ -22,7 +22,7 @@ const prefix = "bellhop_"
 // labelOf names the label of the data plane's labelled counters.
 var labelOf = map[string]string{
 	"malformed": "reason", "bad_replies": "reason", "caller_closed": "reason", "endpoint_closed": "reason",
-	"handed_over": "code", "retried": "class", "refused_messages": "code", "detected": "framing",
+	"handed_over": "code", "retried": "class", "refused_messages": "code", "protection_measures": "measure", "detected": "framing",
 }
 
 // collector turns the data plane's counters into metrics at each scrape. It is an unchecked collector: which counters
@@ -48,6 +48,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.kubernetes(e)
 	c.rules(e)
 	c.ruleCounts(ctx, e)
+	c.pressure(e)
 	c.process(e)
 }
 

@@ -19,7 +19,7 @@ func TestLabelledDocumented(t *testing.T) {
 		t.Fatal(err)
 	}
 	documented := map[string]string{}
-	for _, m := range regexp.MustCompile("(?m)^\\| `bellhop_([a-z_]+)_total` \\| (reason|code|framing|class) \\|").FindAllStringSubmatch(string(b), -1) {
+	for _, m := range regexp.MustCompile("(?m)^\\| `bellhop_([a-z_]+)_total` \\| (reason|code|framing|class|measure) \\|").FindAllStringSubmatch(string(b), -1) {
 		documented[m[1]] = m[2]
 	}
 	for name, label := range labelOf {

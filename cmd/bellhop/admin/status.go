@@ -32,6 +32,8 @@ type Status struct {
 	Problem     string                `json:"registry_problem,omitempty"`
 	Protected   []registry.Protection `json:"protected,omitempty"` // kept although their registry does not name them any more
 	RulesWrong  string                `json:"rules_problem,omitempty"`
+	Pressure    proxy.Pressure        `json:"pressure"`
+	Measures    map[string]uint64     `json:"protection_measures"` // what was done with calls to protect the proxy, since the start
 }
 
 // Traffic is what was done in the window, and since the start.
@@ -130,6 +132,7 @@ func (s *Server) Status(ctx context.Context, window time.Duration) (*Status, err
 	out.UptimeS = time.Since(s.Process.Started).Seconds()
 	out.Problem, out.RulesWrong = s.registryProblem(), s.rulesProblem()
 	out.Protected = s.Manager.Protected()
+	out.Pressure = s.Proxy.Pressure()
 	out.Ready = "ok"
 	if err := s.Ready.Check(ctx); err != nil {
 		out.Ready = err.Error()
@@ -142,7 +145,7 @@ func compare(first, second sample, table *route.Table, endpoints []proxy.Endpoin
 	seconds := max(second.at.Sub(first.at).Seconds(), 1e-3)
 	out := &Status{
 		WindowS: seconds, InFlight: second.stats.InFlight, Bytes: second.stats.BytesBuffered, CallerConns: second.stats.CallerConns,
-		HandedOver: second.stats.Labelled["handed_over"], Remotes: []proxy.EndpointStats{}, Sources: []Source{},
+		HandedOver: second.stats.Labelled["handed_over"], Measures: second.stats.Labelled["protection_measures"], Remotes: []proxy.EndpointStats{}, Sources: []Source{},
 	}
 	services := map[string]*Service{}
 	service := func(name string) *Service {

@@ -9,6 +9,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 	"github.com/bellhop-mesh/bellhop/daemonset/rundir"
 	"github.com/bellhop-mesh/bellhop/proxy"
+	"github.com/bellhop-mesh/bellhop/proxy/pressure"
 )
 
 // Role is which of the two kinds of proxy a process is.
@@ -25,6 +26,7 @@ type Config struct {
 	RunDir     string `yaml:"run_dir" help:"the run directory: pub/ is for guests, private/ for the proxy; one proxy each. --run-dir goes before it; $BELLHOP_RUN_DIR is the default where it is set"`
 	Host       string `yaml:"host" help:"this host's name, as endpoints and remote proxies know it; empty: the kernel's host name"`
 	Zone       string `yaml:"zone" help:"this host's zone, for the order same host, same zone, the rest"`
+	Labels     []Text `yaml:"labels" check:"label" help:"labels of this host, KEY=VALUE each, for rules about hosts"`
 	Workers    int    `yaml:"workers" min:"0" max:"64" help:"event loops; 0: one for each CPU that the process may use, at most 16"`
 	AllowCIDRs []Text `yaml:"allow_cidrs" check:"cidr" help:"networks that TCP callers may come from, besides this node's own addresses; a shared proxy is no open relay"`
 
@@ -35,6 +37,7 @@ type Config struct {
 	Defaults    ServiceDefaults `yaml:"service_defaults"`
 	Limits      Limits          `yaml:"limits"`
 	Timeouts    Timeouts        `yaml:"timeouts"`
+	Protection  Protection      `yaml:"protection"`
 	HandOff     HandOff         `yaml:"handoff" role:"local"`
 	Remote      RemoteRole      `yaml:"remote" role:"remote"`
 	AddressFile AddressFile     `yaml:"address_file"`
@@ -163,6 +166,16 @@ type Timeouts struct {
 	UserTimeout  time.Duration `yaml:"user_timeout" min:"100ms" max:"1h" help:"TCP_USER_TIMEOUT to endpoints: written bytes that nobody acknowledges"`
 }
 
+// Protection is what the proxy does against more calls than it can carry.
+type Protection struct {
+	Profile string        `yaml:"profile" oneof:"auto,small,medium,large,off" help:"thresholds for a class of hardware; auto: small up to 1 CPU or 512 MiB, large from 8 CPUs and 8 GiB on, else medium; off: the proxy does not protect itself"`
+	CPU     float64       `yaml:"cpu" min:"0" max:"0.99" help:"the share of the CPU time it may use (its cgroup's quota, or all CPUs) from which it begins to protect itself; 0: the profile's"`
+	Delay   time.Duration `yaml:"queue_delay" min:"0s" max:"10s" help:"the mean wait of calls for a worker from which it begins to; 0s: the profile's"`
+	Memory  float64       `yaml:"memory" min:"0" max:"0.99" help:"the share of its memory limit (GOMEMLIMIT, or its cgroup's) from which it begins to; 0: the profile's"`
+	MoveTTL time.Duration `yaml:"move_ttl" min:"0s" max:"10m" help:"how long a source is asked to use the remote tier, renewed while it would be too much again; 0s: nobody is asked"`
+	Reserve float64       `yaml:"reserve" min:"0" max:"0.9" help:"a remote proxy: the share of what it can carry that is kept for callers whose local proxy is gone"`
+}
+
 // HandOff says how `bellhop local` hands calls over to the remote tier. Nothing said: it does not.
 type HandOff struct {
 	TokenFile string    `yaml:"token_file" help:"file of the secret that the remote proxies know; turns handing over on"`
@@ -261,6 +274,7 @@ func Default(r Role) *Config {
 			MaxCall: t.MaxCall, Lookup: t.Lookup, Connect: t.Connect, UpstreamIdle: t.UpstreamIdle, UpstreamAge: t.UpstreamAge, Stall: t.Stall,
 			KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
 		},
+		Protection:  Protection{Profile: pressure.Auto, MoveTTL: 30 * time.Second, Reserve: 0.3},
 		Remote:      RemoteRole{Grant: Grant{Calls: 256, Bytes: 64 << 20}},
 		AddressFile: AddressFile{Lease: addrfile.DefaultLease},
 		Drain:       Drain{Grace: 2 * time.Second, Timeout: 30 * time.Second},

@@ -85,6 +85,8 @@ type node struct {
 	sources   []registry.Source // all of them, the one whose word counts most first
 	lookups   *lookups
 
+	drained bool // the rules want this host drained to the remote tier; under table
+
 	leave func() // deregisters a remote proxy; nil: not registered
 
 	closers []func() // run last first
@@ -179,23 +181,28 @@ func (n *node) startProxy(context.Context) error {
 	if err != nil {
 		n.Log.Error("some services are not routed", "error", err)
 	}
+	protect, err := n.protection()
+	if err != nil {
+		return &ConfigError{err}
+	}
 	n.ids = n.newIdentifier()
 	n.proxy, err = proxy.New(proxy.Config{
 		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
 		Identify: newIdentify(n.ids, n.cluster.describe(), n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
-		Lookup: n.lookups.hook(),
-		Access: proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
+		Lookup:     n.lookups.hook(),
+		Protection: protect,
+		Access:     proxy.AccessLog{Sample: n.Config.AccessLog.Sample, Slow: n.Config.AccessLog.Slow, Queue: n.Config.AccessLog.Queue},
 	}, table)
 	if err != nil {
 		return &ConfigError{err}
 	}
 	n.proxy.SetRules(n.callRules())
+	n.beacon = daemonset.NewBeacon(n.writer, n.proxy.Tick, n.Log)
 	if err := n.proxy.Start(); err != nil {
 		return err
 	}
 	n.onClose(n.proxy.Stop)
 	n.lookups.notFound = n.proxy.NotFound
-	n.beacon = daemonset.NewBeacon(n.writer, n.proxy.Tick, n.Log)
 	n.manager.OnChange(n.tableChanged())
 	n.spawn(func(ctx context.Context) { _ = n.manager.Run(ctx) }) // returns nil
 	if len(n.ensembles) > 0 {

@@ -60,6 +60,9 @@ func (n *node) startRules(context.Context) error {
 		return nil
 	}
 	n.rules.OnChange(func(*rules.Rules) { n.swapTable() })
+	n.table.Lock()
+	n.obeyHostRules() // those of the last run
+	n.table.Unlock()
 	n.spawn(func(ctx context.Context) { _ = n.rules.Run(ctx) }) // returns nil
 	return nil
 }

@@ -108,6 +108,7 @@ func (n *node) swapTable() {
 	n.proxy.SetRules(n.callRules())
 	n.proxy.SetTable(t)
 	n.beacon.SetRemote(remoteAddrs(t))
+	n.obeyHostRules()
 }
 
 // remoteAddrs are the remote proxies for the address file, in this host's order of preference.

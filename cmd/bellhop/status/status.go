@@ -69,6 +69,7 @@ func headline(b *strings.Builder, s *admin.Status) {
 		fmt.Fprintf(b, "PROTECTED: %d endpoints of %s (%s) since %s, which %s does not name any more\n",
 			p.Endpoints, who, p.Why, p.Since.Format(time.TimeOnly), p.Source)
 	}
+	pressed(b, s)
 	if s.Problem != "" {
 		fmt.Fprintf(b, "THE REGISTRY IS WRONG, what was read before stands:\n  %s\n", strings.ReplaceAll(s.Problem, "\n", "\n  "))
 	}

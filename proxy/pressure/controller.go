@@ -1,0 +1,120 @@
+package pressure
+
+import (
+	"math"
+	"time"
+)
+
+// State is what a controller says.
+type State struct {
+	Level    Level
+	Reason   Signal              // what presses most; means nothing at None
+	Pressure float64             // of it, smoothed: 0 where it begins to count, 1 at the end of its range
+	Signals  [NumSignals]float64 // all of them, likewise
+	Raw      [NumSignals]float64 // as they were measured last
+	Shed     float64             // the share of the work that has to leave for the rest to fit
+	Lend     float64             // how much of what others leave unused may be used: 1 all, 0 nothing
+	Since    time.Duration       // when the level was entered
+	Calm     bool                // the pressure is below where the level is left
+	smooth   [NumSignals]float64
+	below    time.Duration // since when every signal has been below Level; counts with Calm only
+	last     time.Duration
+	begun    bool
+}
+
+// Controller turns samples into a level. It goes up as soon as a threshold is passed and comes down one level at a time, each
+// after a calm while below a lower threshold, so that a signal that hangs about a threshold does not make it flap. Not safe for
+// concurrent use.
+type Controller struct {
+	cfg Config
+	s   State
+}
+
+// NewController makes a controller at None.
+func NewController(c Config) *Controller {
+	return &Controller{cfg: c, s: State{Lend: 1}}
+}
+
+// State returns what Observe returned last.
+func (c *Controller) State() State { return c.s }
+
+// Observe takes one sample in. now is monotonic; samples may be any time apart.
+func (c *Controller) Observe(now time.Duration, x Sample) State {
+	s := &c.s
+	dt := now - s.last
+	if !s.begun {
+		dt = c.cfg.Rise
+	}
+	s.begun, s.last, s.Raw = true, now, x
+	up, stay := None, None
+	s.Pressure = 0
+	for i := range x {
+		sig := Signal(i)
+		v := c.cfg.Signals[i].scaled(x[i])
+		tau := c.cfg.Rise
+		if v < s.smooth[i] {
+			tau = c.cfg.Fall
+		}
+		s.smooth[i] += (v - s.smooth[i]) * blend(dt, tau)
+		s.Signals[i] = s.smooth[i]
+		up = max(up, sig.ladder().reached(s.smooth[i], 0))
+		stay = max(stay, sig.ladder().reached(s.smooth[i], less))
+		if s.smooth[i] > s.Pressure {
+			s.Pressure, s.Reason = s.smooth[i], sig
+		}
+	}
+	c.step(now, up, stay)
+	s.Lend = max(0, 1-s.Pressure/spaceLadder[QueueHeaviest])
+	if s.Level == None {
+		s.Lend = 1
+	} else if s.Level >= QueueHeaviest {
+		s.Lend = 0
+	}
+	s.Shed = 0
+	if s.Level >= HandOver {
+		s.Shed = c.shed()
+	}
+	return *s
+}
+
+// step moves the level: up at once, down by one after a calm.
+func (c *Controller) step(now time.Duration, up, stay Level) {
+	s := &c.s
+	calm := stay < s.Level
+	if calm && !s.Calm {
+		s.below = now
+	}
+	s.Calm = calm
+	switch {
+	case up > s.Level:
+		s.Level, s.Since, s.Calm = up, now, false
+	case calm && now-s.below >= c.cfg.Calm:
+		s.Level--
+		s.Since, s.below = now, now
+	}
+}
+
+// blend is an exponential moving average's weight of a sample after dt.
+func blend(dt, tau time.Duration) float64 {
+	if tau <= 0 {
+		return 1
+	}
+	return 1 - math.Exp(-float64(max(dt, 0))/float64(tau))
+}
+
+// shed is the spill curve: how much of the work has to leave. What is measured in shares tells it: 95 % of the CPU must
+// become the 80 % where pressure begins. But a proxy that is saturated does not see what waits before its sockets: calls that
+// wait add to it, up to half of the work, and what is left is seen next time.
+func (c *Controller) shed() float64 {
+	s := &c.s
+	share := 0.0
+	for i := range s.smooth {
+		r := c.cfg.Signals[i]
+		if Signal(i) == Delay || s.smooth[i] <= 0 {
+			continue
+		}
+		v := r.Low + s.smooth[i]*(r.High-r.Low)
+		share = max(share, 1-r.Low/v)
+	}
+	return min(max(share, s.smooth[Delay]/2), 0.75)
+}

@@ -1,0 +1,140 @@
+package pressure
+
+import (
+	"fmt"
+	"testing"
+	"time"
+)
+
+// host plays sources that obey (or not), and how loaded that makes their proxy.
+type host struct {
+	t    *testing.T
+	m    *Moves
+	now  time.Duration
+	work map[string]float64 // what each would make here
+	deaf map[string]bool
+	list []Moved
+	in   MoveInput
+	adds int
+}
+
+func newHost(t *testing.T, work map[string]float64) *host {
+	return &host{t: t, work: work, deaf: map[string]bool{}, m: NewMoves(MoveConfig{TTL: 30 * time.Second, Settle: 2 * time.Second, Most: 100}), in: MoveInput{Budget: -1}}
+}
+
+// run lets time go by: 100 units of work are what can be carried.
+func (h *host) run(d time.Duration) {
+	for end := h.now + d; h.now < end; h.now += every {
+		users, total := []User{}, 0.0
+		for key, w := range h.work {
+			if !h.m.Asked(key) || h.deaf[key] {
+				users = append(users, User{Key: key, Workload: key, Work: w, Calls: 10})
+				total += w
+			}
+		}
+		h.in.Load, h.in.Users = total/100, users
+		switch {
+		case total > 110:
+			h.in.State = State{Level: AskToMove, Shed: min(0.75, 1-100/total)}
+		case total > 100:
+			h.in.State = State{Level: QueueHeaviest}
+		default:
+			h.in.State = State{}
+		}
+		was := len(h.list)
+		var changed bool
+		h.list, changed = h.m.Step(h.now, &h.in)
+		if len(h.list) > was {
+			h.adds++
+		}
+		if len(h.list) != was && !changed {
+			h.t.Error("the list changed and nobody is told")
+		}
+		for _, e := range h.list {
+			if e.Until <= h.now {
+				h.t.Errorf("%s has run out at %v", e.Key, h.now)
+			}
+		}
+	}
+}
+
+func (h *host) moved() string {
+	s := ""
+	for _, e := range h.list {
+		s += e.Key + " "
+	}
+	return s
+}
+
+// TestHeaviestFirst: as many as are needed, the heaviest first, and nobody while nothing presses.
+func TestHeaviestFirst(t *testing.T) {
+	h := newHost(t, map[string]float64{"a": 30, "b": 20})
+	h.run(10 * time.Second)
+	if h.moved() != "" {
+		t.Fatalf("moved %s without need", h.moved())
+	}
+	h.work = map[string]float64{"a": 30, "b": 20, "c": 150}
+	h.run(time.Second)
+	if h.moved() != "c " {
+		t.Errorf("moved %q", h.moved())
+	}
+}
+
+// TestReturn: who was moved stays while it would be too much again, comes home at last, and does not come and go.
+func TestReturn(t *testing.T) {
+	h := newHost(t, map[string]float64{"a": 30, "b": 20, "c": 150})
+	h.run(25 * time.Second)
+	if h.moved() != "c " {
+		t.Fatalf("moved %q", h.moved())
+	}
+	h.work["c"] = 10 // nobody here can know
+	h.run(10 * time.Minute)
+	if h.moved() != "" {
+		t.Errorf("still moved: %q", h.moved())
+	}
+	h.work["c"] = 150
+	h.adds = 0
+	h.run(20 * time.Minute)
+	if h.adds > 15 {
+		t.Errorf("asked %d times in 20 minutes", h.adds)
+	}
+}
+
+// TestDeaf: a source that does not go is not counted on: others are asked, and it is left alone for a while.
+func TestDeaf(t *testing.T) {
+	h := newHost(t, map[string]float64{"a": 60, "b": 60, "c": 80})
+	h.deaf["c"] = true
+	h.run(30 * time.Second)
+	if h.moved() != "a " && h.moved() != "b " && h.moved() != "a b " {
+		t.Errorf("moved %q", h.moved())
+	}
+}
+
+// TestBudget: no more calls are moved than the remote tier would take.
+func TestBudget(t *testing.T) {
+	work := map[string]float64{}
+	for i := range 20 {
+		work[fmt.Sprint(i)] = 20
+	}
+	h := newHost(t, work)
+	h.in.Budget = 35
+	h.run(20 * time.Second)
+	if len(h.list) != 3 { // 10 calls each
+		t.Errorf("moved %q", h.moved())
+	}
+}
+
+// TestAll: a drain asks everybody, privileged or not, and lets all go at its end.
+func TestAll(t *testing.T) {
+	h := newHost(t, map[string]float64{"a": 1, "b": 2})
+	h.in.All = true
+	h.run(time.Minute)
+	if h.moved() != "a b " {
+		t.Errorf("moved %q", h.moved())
+	}
+	h.in.All = false
+	h.run(5 * time.Second)
+	if h.moved() != "" {
+		t.Errorf("still moved: %q", h.moved())
+	}
+}

@@ -1,0 +1,80 @@
+package pressure
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+// TestExcess: nothing without need; else exactly what is needed, of those above their share only.
+func TestExcess(t *testing.T) {
+	for seed := range uint64(300) {
+		r := rand.New(rand.NewPCG(seed, 2))
+		users := make([]User, 1+r.IntN(20))
+		total, privileged := 0.0, 0.0
+		for i := range users {
+			users[i] = User{Key: string(rune('a' + i)), Workload: string(rune('A' + r.IntN(4))), Work: r.ExpFloat64(), Privileged: r.IntN(8) == 0}
+			total += users[i].Work
+			if users[i].Privileged {
+				privileged += users[i].Work
+			}
+		}
+		shed := r.Float64()
+		out, left := Excess(users, shed), 0.0
+		for i, x := range out {
+			if x < 0 || x > 1 || users[i].Privileged && x != 0 {
+				t.Fatalf("seed %d: %v gets %v", seed, users[i], x)
+			}
+			left += users[i].Work * (1 - x)
+		}
+		if want := max(total*(1-shed), privileged); math.Abs(left-want) > 1e-9*total {
+			t.Fatalf("seed %d: %.4f of %.4f is left, want %.4f", seed, left, total, want)
+		}
+		for _, x := range Excess(users, 0) {
+			if x > 1e-9 {
+				t.Fatalf("seed %d: excess %v without need", seed, x)
+			}
+		}
+	}
+}
+
+// TestExcessOfWorkloads: fifty sources of one workload do not keep fifty shares.
+func TestExcessOfWorkloads(t *testing.T) {
+	users := []User{{Key: "one", Workload: "B", Work: 10}}
+	for range 50 {
+		users = append(users, User{Key: "many", Workload: "A", Work: 2})
+	}
+	out := Excess(users, 0.5)
+	if out[0] != 0 {
+		t.Errorf("the one loses %.2f of its work", out[0])
+	}
+	if want := 1 - 45.0/100; math.Abs(out[1]-want) > 1e-9 {
+		t.Errorf("each of the fifty loses %.3f, want %.3f", out[1], want)
+	}
+}
+
+// TestCapacity: it settles where there is no congestion, stays within its bounds and comes back when nothing is asked.
+func TestCapacity(t *testing.T) {
+	c := NewCapacity(16, 10000)
+	now := time.Duration(0)
+	inFlight := 900
+	for range 600 { // more than 200 in flight is congestion
+		now += 100 * time.Millisecond
+		cap := c.Observe(now, inFlight > 200, int64(inFlight))
+		if cap < 16 || cap > 10000 {
+			t.Fatalf("%d", cap)
+		}
+		inFlight = min(900, cap)
+	}
+	if !c.Limited() || inFlight < 150 || inFlight > 220 {
+		t.Errorf("settled at %d", inFlight)
+	}
+	for range 1200 {
+		now += 100 * time.Millisecond
+		c.Observe(now, false, 0)
+	}
+	if c.Limited() {
+		t.Error("still limited after two calm minutes")
+	}
+}

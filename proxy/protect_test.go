@@ -1,0 +1,269 @@
+package proxy
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/pressure"
+	"github.com/bellhop-mesh/bellhop/registry"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// echoSnapshot has one service at e1, multiplexed, and a remote proxy at r1.
+func echoSnapshot() *registry.Snapshot {
+	return &registry.Snapshot{
+		Services: map[string]*registry.Service{
+			"Echo": {Name: "Echo", Mode: "multiplexed", Depth: 1000, Timeout: time.Minute, Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
+			"Own":  {Name: "Own", Mode: "multiplexed", Depth: 1000, Timeout: time.Minute, Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
+		},
+		Remotes: []registry.Remote{{Addr: "r1:1"}},
+	}
+}
+
+// pressed is a local proxy whose guard a test plays.
+type pressed struct {
+	*rig
+	e1, r1 *fakeConn
+}
+
+func newPressed(t *testing.T, grant int32, change func(*Config)) *pressed {
+	p := &pressed{rig: newRig(t, func(c *Config) {
+		c.HandOff = &remote.Client{Host: "h", Instance: "i", Token: "0123456789abcdef"}
+		c.Protection.Own = "Own"
+		if change != nil {
+			change(c)
+		}
+	}, echoSnapshot())}
+	p.at(pressure.None)
+	a := p.open("opener")
+	a.bring(frame("Echo:say", 1, 1, 1, "x")) // opens the connection to e1
+	p.e1 = p.connected(p.dials[0], nil)
+	p.echo(p.e1)
+	p.p.DrainToRemote(time.Second)
+	a.bring(frame("Echo:say", 1, 2, 1, "x")) // and to r1
+	p.p.DrainToRemote(0)
+	p.r1 = p.connected(p.dials[0], nil)
+	hello := p.decoded(p.r1.taken(), protocol.THeader)
+	s := &remote.Server{Grant: remote.Grant{Calls: grant}}
+	p.reply(p.r1, protocol.THeader, hello, s.AppendGranted(nil), nil)
+	p.echo(p.r1)
+	a.taken()
+	return p
+}
+
+// at sets what the guard would say.
+func (p *pressed) at(l pressure.Level) {
+	p.p.guard.level.Store(uint32(l))
+	p.p.guard.active.Store(l >= pressure.HandOver)
+}
+
+func (p *pressed) excess(source string, share float64) {
+	p.p.sources.byKey[source].excess.Store(uint32(share * spillOne))
+}
+
+// reply answers a call that was read from a connection.
+func (r *rig) reply(c *fakeConn, f protocol.Framing, call *protocol.Message, body []byte, extra []protocol.KV) {
+	to := protocol.ReplyTo{}
+	to.SetFrom(call)
+	out, err := r.p.codecs[f].AppendReply(nil, &protocol.Message{
+		Wire: protocol.Wire{Payload: protocol.Binary}, Type: protocol.MessageReply, Method: to.Method, Body: body, Extra: extra,
+	}, &to, &protocol.Scratch{})
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	c.bring(out)
+}
+
+// calls takes apart what was written to an endpoint or a remote proxy.
+func (r *rig) calls(c *fakeConn) (out []*protocol.Message) {
+	b, codec := c.taken(), r.p.codecs[c.ctx.(*upstream).endpoint.Wire.Framing]
+	for len(b) > 0 {
+		var sc protocol.Scan
+		n, err := codec.Split(&sc, b, 1<<20)
+		m := &protocol.Message{}
+		if err == nil && n > 0 {
+			err = codec.Decode(b[:n], m, &protocol.Scratch{})
+		}
+		if err != nil || n == 0 {
+			r.t.Fatalf("was sent %x: %v", b, err)
+		}
+		out, b = append(out, m), b[n:]
+	}
+	return out
+}
+
+// echo answers all calls that were written to a connection, and says how many there were.
+func (r *rig) echo(c *fakeConn) int {
+	list := r.calls(c)
+	for _, m := range list {
+		r.reply(c, m.Framing, m, stringStruct(0, "re"), nil)
+	}
+	return len(list)
+}
+
+// TestSpill: of a source's excess exactly its share is handed over, evenly spread; of the others nothing, and of nobody while
+// nothing presses.
+func TestSpill(t *testing.T) {
+	p := newPressed(t, 1000, nil)
+	heavy, light := p.open("heavy"), p.open("light")
+	p.excess("heavy", 0.25)
+	send := func(c *fakeConn, n int) (here, away int) {
+		for i := range n {
+			c.bring(frame("Echo:say", 1, int32(i), 1, "x"))
+			here += p.echo(p.e1)
+			away += p.echo(p.r1)
+		}
+		return here, away
+	}
+	if here, away := send(heavy, 100); here != 100 || away != 0 {
+		t.Errorf("without pressure %d were served here, %d handed over", here, away)
+	}
+	p.at(pressure.HandOver)
+	for range 10 {
+		if here, away := send(heavy, 4); here != 3 || away != 1 {
+			t.Errorf("of four calls %d were served here, %d handed over", here, away)
+		}
+	}
+	if here, away := send(light, 100); here != 100 || away != 0 {
+		t.Errorf("of the light one %d were served here, %d handed over", here, away)
+	}
+	if n := p.w.stats.measures[measureHandedOver]; n != 10 {
+		t.Errorf("%d counted", n)
+	}
+	p.at(pressure.QueueHeaviest)
+	if here, away := send(heavy, 100); here != 100 || away != 0 {
+		t.Errorf("below the level %d were served here, %d handed over", here, away)
+	}
+}
+
+// TestSpillWithinGrant: what the grant has no room for is served here, and nothing is refused before the last level.
+func TestSpillWithinGrant(t *testing.T) {
+	p := newPressed(t, 3, nil)
+	heavy := p.open("heavy")
+	p.excess("heavy", 1)
+	p.at(pressure.AskToMove)
+	for i := range 10 {
+		heavy.bring(frame("Echo:say", 1, int32(i), 1, "x"))
+	}
+	away, here := p.calls(p.r1), p.calls(p.e1)
+	if len(away) != 3 || len(here) != 7 || len(heavy.out) > 0 {
+		t.Fatalf("%d handed over, %d served here, %d bytes answered", len(away), len(here), len(heavy.out))
+	}
+	p.at(pressure.Refuse) // now what the grant has no room for is refused at once
+	heavy2 := p.open("heavy")
+	heavy2.bring(frame("Echo:say", 1, 11, 1, "x"))
+	if m := p.decoded(heavy2.taken(), protocol.FramedBinary); m.Type != protocol.MessageException || !strings.Contains(string(m.Body), "not executed: ") {
+		t.Errorf("got %v %q", m.Type, m.Body)
+	}
+	p.reply(p.r1, protocol.THeader, away[0], stringStruct(0, "re"), nil)
+	heavy2.bring(frame("Echo:say", 1, 12, 1, "x"))
+	if n := len(p.calls(p.r1)); n != 1 || len(heavy2.out) > 0 {
+		t.Errorf("the grant has room: %d handed over", n)
+	}
+	if w := &p.w.stats; w.measures[measureRefused] != 1 || w.measures[measureServed] != 7 {
+		t.Errorf("counted %v", w.measures)
+	}
+}
+
+// TestSpillRefused: the remote tier does not run an excess call: its caller is told so at once.
+func TestSpillRefused(t *testing.T) {
+	p := newPressed(t, 8, nil)
+	heavy := p.open("heavy")
+	p.excess("heavy", 1)
+	p.at(pressure.HandOver)
+	heavy.bring(frame("Echo:say", 1, 7, 1, "x"))
+	m := p.calls(p.r1)[0]
+	to := protocol.ReplyTo{}
+	to.SetFrom(m)
+	p.r1.bring(p.p.codecs[protocol.THeader].AppendFault(nil, protocol.Fault{Code: protocol.CodeOverload, Message: "full"}, &to))
+	got := p.decoded(heavy.taken(), protocol.FramedBinary)
+	if got.Type != protocol.MessageException || !strings.Contains(string(got.Body), "not executed: remote proxy: ") {
+		t.Errorf("got %v %q", got.Type, got.Body)
+	}
+	if n := len(p.calls(p.e1)); n != 0 {
+		t.Errorf("%d calls came back here", n)
+	}
+	if n := p.p.guard.granted.Load(); n != 8 {
+		t.Errorf("%d calls granted", n)
+	}
+	p.r1.drop()
+	if n := p.p.guard.granted.Load(); n != 0 || p.p.guard.grants.Load() != 0 {
+		t.Errorf("a connection that is gone still grants %d calls", n)
+	}
+}
+
+// TestDrainToRemote: every call goes to the remote tier within the grant, the proxy's own stay, and it ends by itself.
+func TestDrainToRemote(t *testing.T) {
+	p := newPressed(t, 2, nil)
+	a := p.open("a")
+	p.p.DrainToRemote(time.Minute)
+	if s := p.p.Pressure(); s.ToRemoteS < 59 || s.ToRemoteS > 60 {
+		t.Errorf("for %v s more", s.ToRemoteS)
+	}
+	for i := range 3 {
+		a.bring(frame("Echo:say", 1, int32(i), 1, "x"))
+	}
+	a.bring(frame("Own:say", 1, 9, 1, "x"))
+	if away, here := p.echo(p.r1), p.echo(p.e1); away != 2 || here != 1 || len(p.dials) != 1 || p.dials[0].endpoint.Addr != "e1:1" {
+		t.Errorf("%d handed over, %d served here, %d connects; want 2, 1, and 1 for the proxy's own", away, here, len(p.dials))
+	}
+	p.now += int64(time.Minute)
+	a.bring(frame("Echo:say", 1, 10, 1, "x"))
+	if away, here := p.echo(p.r1), p.echo(p.e1); away != 0 || here != 1 {
+		t.Errorf("after its end %d handed over, %d served here", away, here)
+	}
+	p.p.guard.step()
+	p.now += int64(senseTime)
+	p.p.guard.step()
+	if s := p.p.Pressure(); s.ToRemoteS != 0 || p.p.guard.active.Load() {
+		t.Errorf("still: %+v", s)
+	}
+	p.p.DrainByRule(true)
+	p.p.DrainByRule(false)
+	if p.p.guard.until.Load() != 0 {
+		t.Error("the rule's end does not end it")
+	}
+	p.p.DrainToRemote(time.Minute)
+	p.p.DrainByRule(false)
+	if p.p.guard.until.Load() == 0 {
+		t.Error("a rule has ended what a person began")
+	}
+}
+
+// TestOrderedStays: calls of an ordered service are not handed over: they would overtake each other.
+func TestOrderedStays(t *testing.T) {
+	snap := echoSnapshot()
+	snap.Services["Echo"].Ordered = true
+	p := newPressed(t, 8, nil)
+	p.setTable(snap)
+	a := p.open("a")
+	p.p.DrainToRemote(time.Minute)
+	a.bring(frame("Echo:say", 1, 1, 1, "x"))
+	if away := len(p.calls(p.r1)); away != 0 {
+		t.Errorf("%d handed over", away)
+	}
+}
+
+// TestGoingAway: replies and faults to a source that is asked to move carry the mark of its framing.
+func TestGoingAway(t *testing.T) {
+	p := newPressed(t, 8, nil)
+	for _, f := range []protocol.Framing{protocol.TTHeader, protocol.OSP, protocol.Dapeng} {
+		c := p.open(fmt.Sprint("s", f))
+		m := &protocol.Message{Wire: protocol.Wire{Framing: protocol.FramedBinary, Payload: protocol.Binary}, Type: protocol.MessageCall, Service: []byte("Echo"), Method: []byte("say"), Body: stringStruct(1, "x")}
+		call, err := p.p.codecs[f].AppendCall(nil, m, protocol.Wire{Framing: f, Payload: protocol.Binary}, 5, &protocol.Scratch{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, moved := range []bool{false, true} {
+			p.p.sources.byKey[fmt.Sprint("s", f)].moved.Store(moved)
+			c.bring(call)
+			p.echo(p.e1)
+			if got := p.decoded(c.taken(), f); got.GoingAway != moved || got.Type != protocol.MessageReply {
+				t.Errorf("%s, moved %t: a reply of type %v, going away %t", f, moved, got.Type, got.GoingAway)
+			}
+		}
+	}
+}
