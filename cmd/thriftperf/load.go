@@ -299,7 +299,7 @@ func (g *generator) pace() {
 	}
 	now := g.now()
 	for g.arrive.next <= now-g.begin {
-		l := g.free()
+		l := g.freeOf(g.tier.now())
 		if l == nil {
 			return
 		}
@@ -311,9 +311,9 @@ func (g *generator) pace() {
 	}
 }
 
-// free takes a line that a call can begin on, nil when there is none.
-func (g *generator) free() *line {
-	idle := &g.idle[g.tier.now()]
+// freeOf takes a line of a tier that a call can begin on, nil when there is none.
+func (g *generator) freeOf(tier int) *line {
+	idle := &g.idle[tier]
 	for len(*idle) > 0 {
 		l := (*idle)[len(*idle)-1]
 		*idle = (*idle)[:len(*idle)-1]

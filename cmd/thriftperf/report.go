@@ -20,7 +20,7 @@ type results struct {
 	calls      int64
 	begun      int64                   // calls written
 	by         [2]int64                // calls by tier
-	again      int64                   // calls that the local tier did not execute and the remote one was asked
+	again      int64                   // calls that one tier did not execute and the other was asked
 	after      *hdrhistogram.Histogram // how long failed replies took
 	local      *hdrhistogram.Histogram // latency of what the local tier answered
 	early      map[string]int64        // failed in the warm-up, by kind
@@ -69,7 +69,7 @@ type report struct {
 	Early          map[string]int64  `json:"failed_in_warmup,omitempty"`
 	FailedLatency  *latency          `json:"failed_latency_us,omitempty"` // of replies that were exceptions
 	Remote         int64             `json:"remote_calls,omitempty"`      // of the calls, those that the remote tier answered
-	Again          int64             `json:"sent_again,omitempty"`        // not executed by the local tier, sent once more to the remote
+	Again          int64             `json:"sent_again,omitempty"`        // not executed by one tier, sent once more to the other
 	Phases         []phaseReport     `json:"phases,omitempty"`
 	CPU            usage             `json:"cpu"`
 	Processes      []usage           `json:"processes,omitempty"`
@@ -258,7 +258,7 @@ func (r *report) print(w io.Writer) {
 		_, _ = fmt.Fprintf(w, "latency of failed replies µs: p50 %d  p99 %d  max %d\n", l.P50, l.P99, l.Max)
 	}
 	if r.Remote > 0 || r.Again > 0 {
-		_, _ = fmt.Fprintf(w, "%d calls answered by the remote tier, %d of all sent there after the local one did not execute them\n", r.Remote, r.Again)
+		_, _ = fmt.Fprintf(w, "%d calls answered by the remote tier, %d of all sent to the other tier after one did not execute them\n", r.Remote, r.Again)
 	}
 	for kind, n := range r.Failed {
 		_, _ = fmt.Fprintf(w, "failed, %s: %d, the first: %s\n", kind, n, r.FirstError[kind])

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
@@ -29,6 +30,7 @@ type tiers struct {
 	targets [2]address
 	away    bool
 	moved   bool      // away because we were asked
+	homing  int64     // the generation of the file whose asking a remote proxy has ended
 	left    time.Time // the last moment at which the file wanted us away
 	looked  time.Time
 }
@@ -81,8 +83,9 @@ func (t *tiers) now() int {
 	if at := time.Now(); at.Sub(t.looked) >= time.Millisecond {
 		t.looked = at
 		v := t.watch.View()
-		if v.Stale || v.Moved(t.source) || v.File != nil && v.File.State != addrfile.Serving {
-			t.away, t.left, t.moved = true, at, v.Moved(t.source)
+		moved := v.Moved(t.source) && v.File.Generation != t.homing
+		if v.Stale || moved || v.File != nil && v.File.State != addrfile.Serving {
+			t.away, t.left, t.moved = true, at, moved
 		} else if t.away && at.Sub(t.left) >= homeAfter {
 			t.away = false
 		}
@@ -93,28 +96,35 @@ func (t *tiers) now() int {
 	return localTier
 }
 
-// sendOn gives the remote tier a call that the local one did not execute, once, and reports whether it did.
+// sendOn gives the other tier a call that one did not execute, once, and reports whether it did. A remote proxy that says "go
+// home" ends our absence.
 func (g *generator) sendOn(from *line, s slot, err error) bool {
-	if g.tier == nil || from.tier != localTier || s.again || !errors.Is(err, errNotExecuted) {
+	if g.tier == nil || !errors.Is(err, errNotExecuted) {
 		return false
 	}
-	idle := &g.idle[remoteTier]
-	for len(*idle) > 0 {
-		l := (*idle)[len(*idle)-1]
-		*idle = (*idle)[:len(*idle)-1]
-		if !l.up || len(l.free) == 0 {
-			continue
-		}
-		at := l.free[len(l.free)-1]
-		g.start(l, s.start, g.now())
-		if l.up {
-			l.slots[at].again = true
-			g.res.again++
-			return true
-		}
+	home := from.tier == remoteTier && strings.HasPrefix(err.(*appError).text, goHome)
+	if v := g.tier.watch.View(); home && v.File != nil {
+		g.tier.homing, g.tier.away = v.File.Generation, false
 	}
-	return false
+	if s.again {
+		return false
+	}
+	l := g.freeOf(1 - from.tier)
+	if l == nil {
+		return false
+	}
+	at := l.free[len(l.free)-1]
+	g.start(l, s.start, g.now())
+	if !l.up {
+		return false
+	}
+	l.slots[at].again = true
+	g.res.again++
+	return true
 }
+
+// goHome begins the fault by which a remote proxy sends a moved caller home.
+const goHome = "not executed: go home"
 
 // announce says on a connection to the remote tier, before its first call, that we were asked to come: a oneway
 // bellhop:moved with the instance that asked. It is no call of the load.
