@@ -24,8 +24,9 @@ type failing struct {
 	how   string
 	share float64
 	bad   bool
-	calls atomic.Int64
+	calls atomic.Int64 // of the method echo
 	fails atomic.Int64
+	other atomic.Int64 // of other methods, such as the probes of a proxy
 }
 
 // parseFailing reads KIND or KIND:SHARE; "" is a server that fails nothing.
@@ -52,8 +53,12 @@ func parseFailing(word string, bad bool) (*failing, error) {
 
 var errFailing = errors.New("this server ends connections (--fail close)")
 
-// judge counts a call and says how it is to fail; "": not. Failures are spread evenly over the calls.
+// judge counts a call and says how it is to fail; "": not. Calls of other methods than echo never do. Failures are spread evenly over the calls.
 func (f *failing) judge(m *protocol.Message) string {
+	if string(m.Method) != "echo" {
+		f.other.Add(1)
+		return ""
+	}
 	n := f.calls.Add(1)
 	how := ""
 	switch {
@@ -99,7 +104,7 @@ func (e *echo) fail(how string, dst []byte, codec protocol.Codec) ([]byte, error
 	return dst, errFailing
 }
 
-// countOnSignal prints how many calls there were and how many failed, at each SIGUSR1, until stop is closed.
+// countOnSignal prints how many calls of echo there were, how many of them failed, and how many others there were, at each SIGUSR1, until stop is closed.
 func (f *failing) countOnSignal(out io.Writer, stop <-chan struct{}) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
@@ -107,7 +112,7 @@ func (f *failing) countOnSignal(out io.Writer, stop <-chan struct{}) {
 	for {
 		select {
 		case <-signals:
-			_, _ = fmt.Fprintf(out, "calls %d failed %d\n", f.calls.Load(), f.fails.Load())
+			_, _ = fmt.Fprintf(out, "calls %d failed %d others %d\n", f.calls.Load(), f.fails.Load(), f.other.Load())
 		case <-stop:
 			return
 		}

@@ -34,7 +34,7 @@ func serveCommand() *cobra.Command {
 		Short: "answer every call with its own argument",
 		Long: `Answer every call with its own argument: the value of field 1, whatever its type, comes back as field 0.
 Any number of connections, pipelined calls on each, one thread. The addresses are printed as they are bound, and at each
-SIGUSR1 how many calls there were and how many of them failed.`,
+SIGUSR1 how many calls of the method echo there were, how many of them failed, and how many other calls.`,
 		Example: "  thriftperf serve --listen tcp:127.0.0.1:9090\n  thriftperf serve --listen unix:/tmp/echo.sock --framing osp --delay 5ms",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {

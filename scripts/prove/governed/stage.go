@@ -130,7 +130,7 @@ func (v *Server) Counts() (calls, failed int64, err error) {
 	}
 	line, err := v.process.Line()
 	if err == nil {
-		_, err = fmt.Sscanf(line, "calls %d failed %d", &calls, &failed)
+		_, err = fmt.Sscanf(line, "calls %d failed %d others", &calls, &failed)
 	}
 	return calls, failed, err
 }
