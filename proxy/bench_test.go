@@ -3,16 +3,22 @@ package proxy
 import (
 	"bytes"
 	"encoding/binary"
+	"fmt"
 	"testing"
 
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
 // echoRig is a worker with one caller and one endpoint whose replies are made without allocating.
-func echoRig(tb testing.TB, mode string) (call func()) {
+func echoRig(tb testing.TB, mode string) (call func()) { return ruledRig(tb, mode, nil) }
+
+// ruledRig is an echoRig with rules.
+func ruledRig(tb testing.TB, mode string, rules *govern.Rules) (call func()) {
 	r := newRig(tb, nil, &registry.Snapshot{Services: map[string]*registry.Service{
 		"Echo": {Name: "Echo", Mode: mode, Endpoints: []registry.Endpoint{{Addr: "e1:1"}}},
 	}})
+	r.p.SetRules(rules)
 	d := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: "a"})
 	request := frame("Echo:say", 1, 7, 1, string(bytes.Repeat([]byte("x"), 100)))
 	d.bring(request)
@@ -46,6 +52,77 @@ func TestNoAllocation(t *testing.T) {
 		if n := testing.AllocsPerRun(1000, call); n != 0 {
 			t.Errorf("%s: %v allocations a call, want 0", mode, n)
 		}
+	}
+}
+
+// everyRule is rules of which some always match, some depend on the call, and some limit it.
+const everyRule = `version: 1
+rules:
+  - {name: by version, match: {version: "~[a-z]+"}, access: deny}
+  - {name: by caller, match: {not: {caller: nobody}}, deadline: 500ms}
+  - {name: by header, match: {header: {x: "*"}}, access: deny}
+  - {name: rate, match: {service: Ec*}, limit: {rate: 1000000, burst: 1000, by: [source, method], over: queue}}
+  - {name: flight, limit: {concurrency: 100, by: [workload, caller]}}
+  - {name: own, match: {method: "~s.y"}, limit: {concurrency: 10}, retry: {idempotent: true}}
+`
+
+// TestNoAllocationWithRules: rules cost no allocation either, once a caller and its method are known.
+func TestNoAllocationWithRules(t *testing.T) {
+	for _, mode := range []string{"exclusive", "multiplexed"} {
+		call := ruledRig(t, mode, parseRules(t, []byte(everyRule)))
+		for range 3000 {
+			call()
+		}
+		if n := testing.AllocsPerRun(1000, call); n != 0 {
+			t.Errorf("%s: %v allocations a call, want 0", mode, n)
+		}
+	}
+}
+
+// BenchmarkRuledCall compares calls with and without rules.
+func BenchmarkRuledCall(b *testing.B) {
+	many := "version: 1\nrules:\n"
+	for i := range 500 {
+		many += fmt.Sprintf("  - {name: r%d, match: {service: [S%d, Echo], namespace: team%d, method: \"~get%d.*\"}, deadline: 1s}\n", i, i, i, i)
+	}
+	for name, text := range map[string]string{"none": "", "every": everyRule, "500": many} {
+		b.Run(name, func(b *testing.B) {
+			var rules *govern.Rules
+			if text != "" {
+				rules = parseRules(b, []byte(text))
+			}
+			call := ruledRig(b, "multiplexed", rules)
+			b.ReportAllocs()
+			for b.Loop() {
+				call()
+			}
+		})
+	}
+}
+
+// BenchmarkShared is a round of ten sources with eight calls each, against one source with the eighty: what sharing costs.
+func BenchmarkShared(b *testing.B) {
+	for _, sources := range []int{1, 10} {
+		b.Run(fmt.Sprintf("sources=%d", sources), func(b *testing.B) {
+			k := newCrowd(b, nil)
+			for i := range 80 {
+				k.join(Identity{Source: fmt.Sprint(i % sources), Workload: fmt.Sprint(i % sources)}, 1, 100)
+			}
+			k.now += 2 * sharedFor
+			request := frame("Echo:say", 1, 1, 1, string(make([]byte, 100)))
+			b.ReportAllocs()
+			for b.Loop() {
+				for _, m := range k.callers {
+					m.conn.arrive(request)
+				}
+				k.settle()
+				k.answer()
+				for _, m := range k.callers {
+					m.conn.out = m.conn.out[:0]
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(80*b.N), "ns/call")
+		})
 	}
 }
 

@@ -59,7 +59,7 @@ func (b *breakers) find(key methodKey, create bool, now int64) *cluster.Breaker 
 // it. The policy is known. Loop only.
 func (w *worker) breakerAllows(c *call) (protocol.Fault, bool) {
 	br := w.methodBreaker(c)
-	if br == nil || br.Allow(w.now) {
+	if br == nil || c.dry == nil && br.Allow(w.now) || c.dry != nil && br.Would(w.now) {
 		return protocol.Fault{}, true
 	}
 	return protocol.Fault{Code: protocol.CodeBreaker, Message: openText(c, br.Health(w.now), w.now)}, false
@@ -68,6 +68,9 @@ func (w *worker) breakerAllows(c *call) (protocol.Fault, bool) {
 // methodBreaker is the breaker of the call's method; nil: it has none.
 func (w *worker) methodBreaker(c *call) *cluster.Breaker {
 	s := c.stats
+	if c.dry != nil && !s.other { // none is made
+		return w.p.breakers.find(methodKey{c.cluster.Name, string(c.to.Method)}, false, w.now)
+	}
 	wants := c.policy.Breaker != nil && c.policy.Breaker.Scope == govern.PerMethod
 	if round := w.p.breakers.round.Load(); s.breakerRound != round || wants && !s.breakerAsked {
 		s.breakerRound, s.breakerAsked = round, wants

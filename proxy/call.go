@@ -29,6 +29,8 @@ type call struct {
 	permits      *permit          // limits that count it
 	limit        int32            // the number of the one that it waits for
 	queuedAt     int64            // since when it does, or did
+	queued       int64            // how long it has waited for limits, ns
+	beyond       *govern.Limit    // that has refused it
 	brought      bool             // its caller named a deadline
 	ruledAway    bool             // handed over since a rule says so, though it could be served here
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
@@ -50,6 +52,8 @@ type call struct {
 	begin        uint64 // where its bytes lie in the upstream's stream
 	end          uint64
 
+	dry       *rehearsal // the call is only rehearsed (rehearse.go)
+	caller    []byte     // the name that its frame claims
 	pool      *pool      // where it waits for a connection
 	queue     *callQueue // where it waits for a look-up or its turn
 	item      fair.Item[*call]
@@ -134,7 +138,7 @@ func (t *callTable) find(seq int32) *call {
 // put gives a call back. It keeps its own buffers and its generation.
 func (t *callTable) put(c *call) {
 	c.w.wheel.disarm(&c.timer)
-	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0]}
+	keep := call{w: c.w, id: c.id, free: true, to: c.to, timer: timer{fire: c}, kept: c.kept[:0], caller: c.caller[:0]}
 	if cap(keep.kept) > newBuffer {
 		keep.kept = nil
 	}
@@ -147,6 +151,7 @@ func (t *callTable) put(c *call) {
 func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
 	c.start = w.now
 	c.to.SetFrom(m)
+	c.caller = append(c.caller[:0], m.Caller...)
 	if len(m.Service) == 0 {
 		m.Service = d.l.service
 		c.to.Service = append(c.to.Service[:0], m.Service...)
@@ -179,20 +184,35 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	case d.spent():
 		w.stats.measures[measureGoHome]++
 		return protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"}
-	case !d.handoff && calls > int64(lim.SourceCalls):
-		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has too many calls in flight (limits.source_calls)"}
-	case !d.handoff && w.p.overShare(d.src, calls, total):
-		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + d.src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
-	case total > int64(lim.TotalCalls):
-		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
-	case d.src.bytes.Load() > lim.SourceBytes:
-		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + d.src.Source + " has too many bytes buffered (limits.source_bytes)"}
-	case w.p.bytes.Load() > lim.TotalBytes:
-		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
-	case c.cluster == nil: // the last: it may wait for its service, within these bounds
+	}
+	if d.handoff { // its grant bounds it
+		calls = 0
+	}
+	if f := w.bound(d.src, calls, total); f.Code != protocol.CodeOK {
+		return f
+	}
+	if c.cluster == nil { // the last: it may wait for its service, within these bounds
 		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
 	}
 	c.declared(m)
+	return protocol.Fault{}
+}
+
+// bound checks the bounds of a source that has calls in flight with one more, and the proxy's with total.
+func (w *worker) bound(src *source, calls, total int64) protocol.Fault {
+	lim := &w.p.cfg.Limits
+	switch {
+	case calls > int64(lim.SourceCalls):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has too many calls in flight (limits.source_calls)"}
+	case w.p.overShare(src, calls, total):
+		return protocol.Fault{Code: protocol.CodeSourceCalls, Message: "source " + src.Source + " has its share of the calls in flight, and others want theirs (limits.total_calls)"}
+	case total > int64(lim.TotalCalls):
+		return protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy has too many calls in flight (limits.total_calls)"}
+	case src.bytes.Load() > lim.SourceBytes:
+		return protocol.Fault{Code: protocol.CodeSourceBytes, Message: "source " + src.Source + " has too many bytes buffered (limits.source_bytes)"}
+	case w.p.bytes.Load() > lim.TotalBytes:
+		return protocol.Fault{Code: protocol.CodeTotalBytes, Message: "the proxy has too many bytes buffered (limits.total_bytes)"}
+	}
 	return protocol.Fault{}
 }
 

@@ -27,7 +27,11 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 		d.refuse(m, protocol.Fault{Code: protocol.CodeTotalCalls, Message: "the proxy's call table is full"})
 		return
 	}
-	f := w.admit(c, d, m)
+	w.enter(c, m, w.admit(c, d, m))
+}
+
+// enter has a call go on that was taken in, or not: f says why not.
+func (w *worker) enter(c *call, m *protocol.Message, f protocol.Fault) {
 	switch {
 	case f.Code == protocol.CodeOK:
 		if !w.p.guard.active.Load() || !w.shed(c, m) {
@@ -79,6 +83,9 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
 		return false
 	}
+	if c.dry != nil {
+		c.wouldHandOver(code)
+	}
 	c.handed, c.tries = true, attempts{}
 	c.cluster = w.table.Remotes
 	for c.tries.more() {
@@ -88,7 +95,9 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 		}
 		c.tries.offered(ep)
 		if w.poolOf(w.table.Remotes, ep).submit(c, m) == protocol.CodeOK {
-			w.stats.handedOver[code]++
+			if c.dry == nil {
+				w.stats.handedOver[code]++
+			}
 			return true
 		}
 	}
@@ -142,6 +151,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		return
 	}
 	c.d.slotDone(c, out)
+	if code != protocol.CodeOK {
+		said(w, exceptionText(m))
+	}
 	w.finish(c, code)
 }
 
@@ -151,10 +163,17 @@ func badReply(err error) protocol.Fault {
 
 // fail answers a call with the proxy's own fault, in the caller's framing and in the call's slot.
 func (w *worker) fail(c *call, f protocol.Fault) {
+	if c.dry != nil {
+		c.wouldFail(f)
+		return
+	}
 	if c.d != nil && !c.oneway && !c.relayed {
 		f.Executed = f.Executed || c.retried // it was written once
 		f.GoingAway = w.p.draining.Load() || c.src.moved.Load()
 		c.d.slotDone(c, c.d.codec.AppendFault(c.d.slotBuffer(c, 0), f, &c.to))
+	}
+	if c.d != nil {
+		said(w, f.Message)
 	}
 	w.finish(c, f.Code)
 }

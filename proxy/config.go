@@ -60,6 +60,8 @@ type Limits struct {
 	TotalLookups  int     // services being looked up, counted by worker
 	MaxMethods    int     // methods of one service that have metrics of their own; the rest is "other"
 	MaxSources    int     // sources that have metrics of their own; the rest is "other"
+	FailedCalls   int     // failed calls of one method that a worker remembers; 0: none
+	FailedTotal   int     // failed calls that are remembered in all
 	RetryShare    float64 // calls sent again though they may have run, for each call of the service
 	RetryMin      int     // … and so many a second besides, over all workers
 	RequeueShare  float64 // calls sent on because they are provably unsent, likewise
@@ -74,6 +76,7 @@ func DefaultLimits() Limits {
 		MaxFrame: protocol.DefaultMaxFrame, Window: 256 << 10, Depth: 64, SourceCalls: 1024, TotalCalls: 16384, SourceBytes: 64 << 20,
 		TotalBytes: 512 << 20, SourceConns: 12000, TotalConns: 16000,
 		SourceQueued: 1024, SourceLookups: 64, TotalLookups: 1024, MaxMethods: 200, MaxSources: 1000,
+		FailedCalls: 16, FailedTotal: 2048,
 		RetryShare: 0.2, RetryMin: 10, RequeueShare: 0.5, RequeueMin: 1000, IdlePerPool: 1024, ConnectsOpen: 16,
 	}
 }

@@ -195,7 +195,8 @@ func parseService(t *testing.T, words []string) *registry.Service {
 			s.Depth = number(t, val)
 		case "endpoints":
 			for _, e := range strings.Split(val, ",") {
-				s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: e + ":1"})
+				addr, version, _ := strings.Cut(e, "/")
+				s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: addr + ":1", Version: version})
 			}
 		default:
 			t.Fatalf("service %s: unknown key %q", s.Name, key)
@@ -279,6 +280,10 @@ func (k *talk) step(w []string) error {
 		return nil
 	case "lookup", "asked", "notfound", "draining", "used":
 		return k.look(w[0], w[1:])
+	case "breaker":
+		return k.breaker(w[1:])
+	case "failed":
+		return k.failed(w[1:])
 	case "swap":
 		k.setTable(k.later)
 		k.woken = true

@@ -51,6 +51,7 @@ func (d *downstream) begun(c gnet.Conn) {
 	d.openedAt, d.lastActive = w.now, w.now
 	d.codec = d.l.codec // pinned, or nil
 	d.lane = w.laneOf(d.src)
+	w.spend(d.lane, openCost)
 	w.downs[d] = struct{}{}
 	w.load.Add(1)
 	w.stats.accepted++

@@ -45,7 +45,9 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 	}
 	r := w.resolve(c)
 	d := r.For(&govern.Call{Version: m.Version, Caller: m.Caller, Header: m})
-	d.Count()
+	if c.dry == nil {
+		d.Count()
+	}
 	c.policy, c.decision = &d.Policy, d
 	if r := d.Policy.Retry; r != nil && r.Idempotent {
 		c.idempotent = c.mayRunTwice()
@@ -117,13 +119,16 @@ func (c *call) ruledDeadline(m *protocol.Message) {
 	}
 	c.deadline = c.from + int64(d)
 	m.Timeout = time.Duration(c.deadline - c.w.now)
-	if c.d != nil { // nobody waits for a oneway whose caller has gone
+	if c.d != nil && c.dry == nil { // nobody waits for a oneway whose caller has gone
 		c.w.wheel.arm(&c.timer, c.deadline)
 	}
 }
 
 // privileged counts a call that passes limits for its source's sake.
 func (w *worker) privileged(c *call) {
+	if c.dry != nil {
+		return
+	}
 	for _, l := range c.policy.Limits {
 		w.counts(l.Rule).Outcomes[govern.Privileged]++
 	}
@@ -175,7 +180,7 @@ func (w *worker) limits(c *call, m *protocol.Message, from int) bool {
 		if l.Excess == govern.Queue && b.Waiting() > 0 { // not before those
 			return w.excess(c, m, i, b, 1)
 		}
-		if wait := b.Take(w.now); wait != 0 {
+		if wait := w.asks(c, b); wait != 0 {
 			return w.excess(c, m, i, b, wait)
 		}
 		w.counted(c, b)
@@ -183,13 +188,24 @@ func (w *worker) limits(c *call, m *protocol.Message, from int) bool {
 	return true
 }
 
+// asks has a limit count a call, unless that is only rehearsed.
+func (w *worker) asks(c *call, b *govern.Bucket) (wait int64) {
+	if c.dry != nil {
+		wait, _, _ = b.Look(w.now)
+		return wait
+	}
+	return b.Take(w.now)
+}
+
 // counted: a limit lets the call pass. Nobody would tell that a oneway ends whose caller has gone.
 func (w *worker) counted(c *call, b *govern.Bucket) {
-	if c.d == nil {
+	switch {
+	case c.dry != nil:
+	case c.d == nil:
 		b.Release()
-		return
+	default:
+		w.hold(c, b)
 	}
-	w.hold(c, b)
 }
 
 // excess does with a call what its limit i says of those beyond it. wait is what the bucket has said. Always false: the call
@@ -197,6 +213,9 @@ func (w *worker) counted(c *call, b *govern.Bucket) {
 func (w *worker) excess(c *call, m *protocol.Message, i int, b *govern.Bucket, wait int64) bool {
 	l := c.policy.Limits[i]
 	n := w.counts(l.Rule)
+	if c.dry != nil {
+		n = &govern.Counts{}
+	}
 	switch l.Excess {
 	case govern.Queue:
 		if full := w.enqueue(c, m, i, b, wait); full != "" {
@@ -221,6 +240,7 @@ func (w *worker) excess(c *call, m *protocol.Message, i int, b *govern.Bucket, w
 // beyond refuses a call that is beyond a limit. more says what else there is to say.
 func (w *worker) beyond(c *call, l *govern.Limit, b *govern.Bucket, more string) {
 	w.refund(c)
+	c.beyond = l
 	w.fail(c, protocol.Fault{Code: protocol.CodeLimit, Message: "rule " + l.Rule + " limits " + b.Key + " to " + l.String() + more})
 }
 

@@ -23,6 +23,9 @@ const maxResolved = 8192
 // resolve returns what the rules say of the calls of a source to a method. It allocates for what it has not met yet.
 func (w *worker) resolve(c *call) *govern.Resolved {
 	s := &w.resolved
+	if c.dry != nil { // nobody asks again, and perhaps there is no such source
+		return w.rules.Resolve(c.cluster.Name, string(c.to.Method), c.src.known(), govern.Uncounted)
+	}
 	if r := s.now[resolvedKey{c.cluster, c.src, string(c.to.Method)}]; r != nil {
 		return r
 	}

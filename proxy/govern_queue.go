@@ -50,6 +50,12 @@ func (w *worker) enqueue(c *call, m *protocol.Message, i int, b *govern.Bucket, 
 		b.Leave()
 		return ", and source " + c.src.Source + " has too many calls waiting already (limits.source_queued)"
 	}
+	if c.dry != nil {
+		b.Leave()
+		c.src.queued.Add(-1)
+		c.wouldQueue(l, b)
+		return ""
+	}
 	q := w.limitQueues.byBucket[b]
 	if q == nil {
 		q = &limitQueue{w: w, bucket: b}
@@ -93,6 +99,7 @@ func (q *limitQueue) left(c *call) {
 	q.bucket.Leave()
 	c.src.queued.Add(-1)
 	w.limitQueues.waiting--
+	c.queued += w.now - c.queuedAt
 	if q.calls.head() == nil {
 		w.wheel.disarm(&q.timer)
 		delete(w.limitQueues.byBucket, q.bucket)

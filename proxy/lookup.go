@@ -51,6 +51,9 @@ func (w *worker) lookUp(c *call, m *protocol.Message, fault *protocol.Fault) boo
 	if w.p.cfg.Lookup == nil || len(name) == 0 || len(name) > maxLookupName {
 		return false
 	}
+	if c.dry != nil {
+		return c.wouldLookUp()
+	}
 	l := w.lookups.byName[string(name)]
 	if l == nil {
 		if l = w.beginLookup(c.src, string(name), fault); l == nil {

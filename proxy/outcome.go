@@ -5,6 +5,15 @@ import (
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
+// exceptionText is what an exception says of itself.
+func exceptionText(m *protocol.Message) []byte {
+	if len(m.RetMessage) > 0 {
+		return m.RetMessage
+	}
+	text, _, _ := protocol.AppException(m.Body, m.Payload)
+	return text
+}
+
 // outcome classifies a reply (product.md, "Failure classes").
 func outcome(m *protocol.Message) (govern.Class, protocol.Code) {
 	if m.Type != protocol.MessageException {

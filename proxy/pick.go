@@ -17,7 +17,9 @@ func (c *call) pick(w *worker) *cluster.Endpoint {
 	if p := c.part; p != nil && !c.handed {
 		strict = p.Strict
 		if v := c.cluster.View(p); v != nil {
-			from = v
+			if from = v; c.dry != nil {
+				c.dry.undisturbed(w, v)
+			}
 		} else if strict {
 			return nil
 		}

@@ -38,11 +38,14 @@ func (w *worker) poolOf(cl *cluster.Cluster, e *cluster.Endpoint) *pool {
 // submit sends the call on a free connection, or has it wait for one. Any other code than CodeOK: this endpoint can't
 // take it.
 func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
+	if c.dry != nil {
+		return p.wouldTake(c)
+	}
 	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return protocol.CodeOK
 	}
-	if p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now {
+	if p.backsOff() {
 		return protocol.CodeConnect
 	}
 	over, code := p.place(c)
@@ -56,6 +59,9 @@ func (p *pool) submit(c *call, m *protocol.Message) protocol.Code {
 	p.grow()
 	return protocol.CodeOK
 }
+
+// backsOff reports whether there is no connection and none may be opened yet.
+func (p *pool) backsOff() bool { return p.conns == 0 && p.endpoint.States[p.w.id].DownUntil > p.w.now }
 
 // take returns a connection that may take one more call now, nil if there is none.
 func (p *pool) take() *upstream {

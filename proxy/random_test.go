@@ -24,6 +24,7 @@ func TestRandomly(t *testing.T) {
 		seeds = 300
 	}
 	replies, lookups, deferred := 0, 0, 0
+	waited := uint64(0)
 	var again [govern.NumClasses]uint64
 	for seed := uint64(1); seed <= seeds && !t.Failed() && time.Now().Before(end); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -31,11 +32,17 @@ func TestRandomly(t *testing.T) {
 			replies += c.replies
 			lookups += int(c.w.stats.lookups)
 			c.tally(&again)
+			for _, n := range c.w.ruleCounts {
+				waited += n.Outcomes[govern.Queued]
+			}
 			deferred += int(c.w.stats.deferred)
 		})
 	}
 	if replies < 1000 || lookups < 500 || deferred < 1000 {
 		t.Errorf("only %d calls were replied to, %d services looked up, and %d times a caller waited for its turn: this shows nothing", replies, lookups, deferred)
+	}
+	if waited < 100 {
+		t.Errorf("only %d calls waited for limits: this shows nothing", waited)
 	}
 	for _, class := range []govern.Class{govern.ClassBusy, govern.ClassFailed, govern.ClassLost, govern.ClassDeadline} {
 		if again[class] < 20 {
@@ -229,6 +236,7 @@ func (c *chance) step() {
 	default:
 		c.setTable(c.snapshot())
 		c.noteEndpoints()
+		c.changeRules()
 		c.woken = true
 		c.settle()
 	}

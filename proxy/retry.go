@@ -240,11 +240,16 @@ const budgetMost = 1000
 
 func (b *budget) earn(share float64) { b.left = min(b.left+share, budgetMost) }
 
-func (b *budget) take(now int64, perSecond float64) bool {
+// now is how many calls it allows at once.
+func (b *budget) now(now int64, perSecond float64) float64 {
 	if most := max(1, perSecond); b.left < most {
-		b.left = min(most, b.left+perSecond*time.Duration(now-b.at).Seconds())
+		return min(most, b.left+perSecond*time.Duration(now-b.at).Seconds())
 	}
-	b.at = now
+	return b.left
+}
+
+func (b *budget) take(now int64, perSecond float64) bool {
+	b.left, b.at = b.now(now, perSecond), now
 	if b.left < 1 {
 		return false
 	}

@@ -1,6 +1,10 @@
 package proxy
 
-import "github.com/bellhop-mesh/bellhop/proxy/fair"
+import (
+	"sync/atomic"
+
+	"github.com/bellhop-mesh/bellhop/proxy/fair"
+)
 
 // This file shares a worker's time out among the sources. What is queued are callers' connections whose bytes have come
 // and are not decoded, not calls: nothing is copied or decoded twice while nobody contends, and a caller that is ahead of
@@ -14,6 +18,7 @@ import "github.com/bellhop-mesh/bellhop/proxy/fair"
 // What work costs, in ns as far as it can be told beforehand: what is measured corrects it (lane.factor).
 const (
 	callCost  = 5000    // a call and its reply, with its part of the system calls
+	openCost  = 20_000  // a connection of a caller, from accept to close
 	turnCost  = 200     // a look at a connection that brought no whole frame
 	quantum   = 32_000  // what a source of weight 1 may have in one turn
 	roundWork = 256_000 // served out of the queue before the loop looks for new bytes again
@@ -33,9 +38,9 @@ type lane struct {
 	src    *source
 	flow   fair.Flow[*downstream]
 	team   *team
-	conns  int     // open ones of the source on this worker
-	factor float64 // how much dearer than their estimate its calls are, against what is usual here; 1 or more
-	delays delays
+	conns  int                    // open ones of the source on this worker
+	factor float64                // how much dearer than their estimate its calls are, against what is usual here; 1 or more
+	delays atomic.Pointer[delays] // nil: no sample yet
 }
 
 // team is a workload's part of a worker. Loop only.
@@ -234,5 +239,10 @@ func (s *shares) learn(l *lane, took, estimate int64) {
 func (w *worker) delayed(l *lane, ns int64) {
 	w.shares.delay += (ns - w.shares.delay) / 8
 	w.stats.delays.add(ns / 1000)
-	l.delays.add(ns)
+	d := l.delays.Load()
+	if d == nil {
+		d = &delays{}
+		l.delays.Store(d)
+	}
+	d.add(ns)
 }

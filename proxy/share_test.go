@@ -13,7 +13,6 @@ type crowd struct {
 	*rig
 	up      *fakeConn
 	callers []*member
-	ctl     *fakeConn
 }
 
 // member is one connection of a source.

@@ -42,37 +42,47 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 	}
 	if g.until.Load() > w.now {
 		if w.spillOver(c, m, protocol.CodeDraining) {
-			w.stats.measures[measureDrained]++
+			w.measured(c, measureDrained)
 			return true
 		}
 		return false // the grant is used up: served here
 	}
-	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills() {
+	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills(c.dry == nil) {
 		return false
 	}
 	switch {
 	case w.spillOver(c, m, protocol.CodeOverload):
-		w.stats.measures[measureHandedOver]++
+		w.measured(c, measureHandedOver)
 		return true
 	case w.p.cfg.HandOff == nil && pressure.Level(g.level.Load()) < pressure.Refuse:
 		return false
 	case pressure.Level(g.level.Load()) < pressure.Refuse:
-		w.stats.measures[measureServed]++
+		w.measured(c, measureServed)
 		return false
 	}
-	w.stats.measures[measureRefused]++
+	w.measured(c, measureRefused)
 	w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"})
 	return true
 }
 
 // spills reports whether the next call of a source belongs to its excess: evenly spread, not drawn.
-func (s *source) spills() bool {
-	n := s.excess.Load()
+func (s *source) spills(counts bool) bool {
+	n := uint64(s.excess.Load())
 	if n == 0 {
 		return false
 	}
-	at := s.spill.Add(uint64(n))
-	return at/spillOne != (at-uint64(n))/spillOne
+	at := s.spill.Load() + n
+	if counts {
+		at = s.spill.Add(n)
+	}
+	return at/spillOne != (at-n)/spillOne
+}
+
+// measured counts what was done, unless the call is only rehearsed.
+func (w *worker) measured(c *call, m measure) {
+	if c.dry == nil {
+		w.stats.measures[m]++
+	}
 }
 
 // spillOver hands a call over that could be served here as well: only where it can leave at once, or open the first connection.
@@ -81,6 +91,9 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 		return false
 	}
 	home := c.cluster
+	if c.dry != nil {
+		c.wouldHandOver(code)
+	}
 	c.handed, c.spilled, c.tries, c.cluster = true, true, attempts{}, w.table.Remotes
 	for c.tries.more() {
 		ep := c.pick(w)
@@ -89,7 +102,9 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 		}
 		c.tries.offered(ep)
 		if w.poolOf(c.cluster, ep).leaves(c, m) {
-			w.stats.handedOver[code]++
+			if c.dry == nil {
+				w.stats.handedOver[code]++
+			}
 			return true
 		}
 	}
@@ -102,11 +117,15 @@ const firstWaiting = 64
 
 // leaves sends a call now, or has it wait for the first connection to be opened.
 func (p *pool) leaves(c *call, m *protocol.Message) bool {
+	first := len(p.open) == 0 && p.waiting() < firstWaiting
+	if c.dry != nil {
+		return (first || p.hasRoom()) && p.wouldTake(c) == protocol.CodeOK
+	}
 	if u := p.takeFor(c); u != nil {
 		u.send(c, m)
 		return true
 	}
-	return len(p.open) == 0 && p.waiting() < firstWaiting && p.submit(c, m) == protocol.CodeOK
+	return first && p.submit(c, m) == protocol.CodeOK
 }
 
 // full is a remote proxy's admission: what it can carry is kept for callers whose local proxy is gone first, then for those
@@ -127,7 +146,7 @@ func (w *worker) full(c *call) bool {
 		if n <= limit*(1-reserve) {
 			return false
 		}
-		w.stats.measures[measureOverflow]++
+		w.measured(c, measureOverflow)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy is full: what it has left is for callers whose local proxy is gone"})
 	case d.host != nil:
 		if n <= limit*(1-reserve/2) {
@@ -138,7 +157,7 @@ func (w *worker) full(c *call) bool {
 		if n <= limit {
 			return false
 		}
-		w.stats.measures[measureBackup]++
+		w.measured(c, measureBackup)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy has more calls than it can carry"})
 	}
 	return true
@@ -146,7 +165,7 @@ func (w *worker) full(c *call) bool {
 
 // goHome sends a caller that was asked to move back to its local proxy.
 func (w *worker) goHome(c *call) {
-	w.stats.measures[measureGoHome]++
+	w.measured(c, measureGoHome)
 	w.fail(c, protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"})
 }
 

@@ -2,6 +2,8 @@ package proxy
 
 import (
 	"hash/maphash"
+	"maps"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -160,25 +162,33 @@ type SourceStats struct {
 // Sources returns all sources that have a connection, and others that are remembered. Safe for concurrent use.
 func (p *Proxy) Sources() []SourceStats {
 	p.sources.mu.Lock()
-	defer p.sources.mu.Unlock()
+	all := slices.Collect(maps.Values(p.sources.byKey))
+	p.sources.mu.Unlock()
 	now := p.clock()
-	out := make([]SourceStats, 0, len(p.sources.byKey))
-	for _, s := range p.sources.byKey {
-		out = append(out, SourceStats{
-			Source: s.Source, Workload: s.Workload, Conns: s.conns.Load(), InFlight: s.calls.Load(), Bytes: s.bytes.Load(),
-			Calls: s.total.Load(), Failed: s.failed.Load(), Queued: s.queued.Load(), Weight: s.weight.Load(),
-			WorkloadWeight: s.workloadWeight.Load(), Delay: s.delay(), Quarantines: s.conduct.times.Load(),
-			Quarantined: time.Duration(max(s.conduct.until.Load()-now, 0)),
-		})
+	out := make([]SourceStats, 0, len(all))
+	for _, s := range all {
+		out = append(out, s.stats(now))
 	}
 	return out
+}
+
+// stats is what is known of the source at now, the workers' clock. Safe for concurrent use.
+func (s *source) stats(now int64) SourceStats {
+	return SourceStats{
+		Source: s.Source, Workload: s.Workload, Conns: s.conns.Load(), InFlight: s.calls.Load(), Bytes: s.bytes.Load(),
+		Calls: s.total.Load(), Failed: s.failed.Load(), Queued: s.queued.Load(), Weight: s.weight.Load(),
+		WorkloadWeight: s.workloadWeight.Load(), Delay: s.delay(), Quarantines: s.conduct.times.Load(),
+		Quarantined: time.Duration(max(s.conduct.until.Load()-now, 0)),
+	}
 }
 
 func (s *source) delay() DelayStats {
 	var all []*delays
 	for i := range s.lanes {
 		if l := s.lanes[i].Load(); l != nil {
-			all = append(all, &l.delays)
+			if d := l.delays.Load(); d != nil {
+				all = append(all, d)
+			}
 		}
 	}
 	return sumDelays(all)

@@ -31,7 +31,7 @@ func (w *worker) toPart(c *call, m *protocol.Message) {
 	if key, ok := m.Find(s.Sticky); ok && s.Sticky != "" {
 		at = stickTo(key, c.policy.By[govern.ActSplit])
 	} else {
-		at = w.turn(s)
+		at = w.nextTurn(c, s)
 	}
 	c.part = partAt(s, at)
 }
@@ -48,6 +48,21 @@ func (w *worker) turn(s *govern.Split) uint64 {
 		at = w.rnd.Uint64() // workers don't begin together
 	}
 	w.turns[s] = at + golden
+	return at
+}
+
+// nextTurn is turn, and takes it back where it is only rehearsed.
+func (w *worker) nextTurn(c *call, s *govern.Split) uint64 {
+	if c.dry == nil {
+		return w.turn(s)
+	}
+	was, had := w.turns[s]
+	at := w.turn(s)
+	if had {
+		w.turns[s] = was
+	} else {
+		delete(w.turns, s)
+	}
 	return at
 }
 

@@ -39,9 +39,10 @@ type workerStats struct {
 type methodStats struct {
 	codes    [protocol.NumCodes]uint64
 	duration Histogram
-	size     Histogram // bytes of requests
-	asked    uint64    // calls when Used was called last
-	budgets  *budgets  // of the service
+	size     Histogram    // bytes of requests
+	asked    uint64       // calls when Used was called last
+	budgets  *budgets     // of the service
+	failures *failureRing // nil: none, or it was given to another method
 
 	evidence     cluster.Method
 	breaker      *cluster.Breaker // of the method, if breakerAsked or somebody has set it
@@ -86,6 +87,18 @@ func (s *workerStats) method(cl *cluster.Cluster, method []byte) *methodStats {
 	return m
 }
 
+// look is method for whoever only asks: it makes nothing that stays.
+func (s *workerStats) look(cl *cluster.Cluster, method []byte) *methodStats {
+	if cl == nil {
+		return &methodStats{other: true}
+	}
+	ms := s.methods[cl.Name]
+	if m := ms[string(method)]; m != nil {
+		return m
+	}
+	return &methodStats{budgets: s.budgets[cl.Name], other: len(ms) >= s.limit}
+}
+
 func (s *workerStats) budgetsOf(service string) *budgets {
 	b := s.budgets[service]
 	if b == nil {
@@ -107,6 +120,7 @@ func (w *worker) record(c *call, code protocol.Code) {
 	c.stats.budgets.requeues.earn(w.p.cfg.Limits.RequeueShare)
 	if code != protocol.CodeOK {
 		c.src.failed.Add(1)
+		w.noteFailure(c, code)
 	}
 	w.p.access.consider(w, c, code, time.Duration(took))
 }
@@ -187,6 +201,7 @@ type Stats struct {
 	BytesBuffered  int64
 	CallerConns    int64
 	EndpointConns  int64
+	FailedKept     int // calls
 	LastTableSwap  uint64
 	WorkersCounted int
 	index          map[methodKey]int // into Methods
@@ -205,7 +220,7 @@ type RoundStats struct {
 func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s := &Stats{Counters: map[string]uint64{}, Labelled: map[string]map[string]uint64{}, index: map[methodKey]int{}}
 	parts := make(chan func(*Stats), len(p.workers))
-	err := p.each(ctx, func(w *worker) { parts <- w.stats.copy(w.id, len(w.ups)) })
+	err := p.each(ctx, func(w *worker) { parts <- w.figures() })
 	for len(parts) > 0 {
 		(<-parts)(s)
 		s.WorkersCounted++
@@ -220,6 +235,15 @@ func (p *Proxy) Stats(ctx context.Context) (*Stats, error) {
 	s.Counters["quarantine_refused_connections"], s.Counters["quarantines"] = a.quarantined.Load(), p.quarantines.Load()
 	s.Counters["access_log_dropped"] = p.access.dropped.Load()
 	return s, err
+}
+
+// figures copies what the worker has counted, on the loop.
+func (w *worker) figures() func(*Stats) {
+	add, kept := w.stats.copy(w.id, len(w.ups)), w.failures.kept()
+	return func(s *Stats) {
+		add(s)
+		s.FailedKept += kept
+	}
 }
 
 // copy takes the counters on the loop; the function that it returns adds them up elsewhere.

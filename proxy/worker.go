@@ -38,6 +38,7 @@ type worker struct {
 	permits     *permit // free ones
 	resolved    resolved
 	rnd         *rand.Rand
+	dice        *rand.PCG // what rnd draws from
 
 	calls    callTable
 	msg      protocol.Message // of the frame being handled
@@ -54,6 +55,7 @@ type worker struct {
 	turns    map[*govern.Split]uint64 // of splits: where the next call goes
 	stats    workerStats
 	sense    sense
+	failures failures
 	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
@@ -82,13 +84,15 @@ type worker struct {
 func newWorker(p *Proxy, id int) *worker {
 	w := &worker{
 		id: id, p: p, booted: make(chan struct{}), wheel: newWheel(), armedFor: noTimer,
-		rnd:   rand.New(rand.NewPCG(rand.Uint64(), uint64(id))), // balancing needs spread, not secrecy
+		dice:  rand.NewPCG(rand.Uint64(), uint64(id)), // balancing needs spread, not secrecy
 		downs: map[*downstream]struct{}{}, ups: map[*upstream]struct{}{}, lookups: lookups{byName: map[string]*lookup{}},
 	}
+	w.rnd = rand.New(w.dice)
 	w.scratch.Max, w.resend.Max = p.cfg.Limits.MaxFrame, p.cfg.Limits.MaxFrame
 	w.calls.w = w
 	w.shares.init()
 	w.stats.init(p)
+	w.failures.init(p, p.cfg.Workers)
 	return w
 }
 

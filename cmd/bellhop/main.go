@@ -1,8 +1,8 @@
 // Command bellhop is the node-level shared RPC proxy, its remote tier, and the tools of the person who runs it.
 //
-//	local, remote                         a proxy process: configuration ─► cmd/bellhop/node
-//	status, drain, call, rules, check, version   ask a running one, or the files
-//	demo                                  everything on this machine, with an end
+//	local, remote                                  a proxy process: configuration ─► cmd/bellhop/node
+//	status, explain, drain, call, rules, check, version   ask a running one, or the files
+//	demo                                           everything on this machine, with an end
 //
 // This package has the flags and the exit codes and nothing else: 0 it went well, 1 it failed, 2 the command line or
 // the configuration is wrong. call has one more, 3: an exception that the IDL declares.
@@ -102,7 +102,7 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(newLocal(), newRemote(), newStatus(), newDrain(), newCheck(), newRules(), newVersion(), call.Command(), demo.Command())
+	root.AddCommand(newLocal(), newRemote(), newStatus(), newDrain(), newCheck(), newRules(), newExplain(), newVersion(), call.Command(), demo.Command())
 	argumentErrors(root)
 	return root
 }

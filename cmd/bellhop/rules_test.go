@@ -110,6 +110,7 @@ func TestRules(t *testing.T) {
 		const mended = "version: 1\nservices: {demo.Echo: {timeout: 50ms, balancer: round-robin, weights: [{match: {version: v1}, weight: 100}, {match: {version: v2}, weight: 300}]}}\n"
 		h.write("rules.yaml", mended)
 		eventually(t, "the mended rules are in force", func() bool { return configuredDigest(t, h) != digest })
+		eventually(t, "a table is made of them", func() bool { _, two := calls(); return two > 0 })
 		if one, two := calls(); one < 4 || one > 6 {
 			t.Errorf("by 100 to 300 the endpoints had %d and %d of 20 calls", one, two)
 		}

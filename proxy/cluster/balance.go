@@ -31,6 +31,11 @@ func ParseBalancer(word string) (Balancer, error) {
 	return 0, fmt.Errorf("unknown balancer %q: use least-active, round-robin, random or p2c", word)
 }
 
+// String returns the word used in configuration and output.
+func (b Balancer) String() string {
+	return [...]string{"least-active", "round-robin", "random", "p2c"}[b&3]
+}
+
 // scanLimit bounds the endpoints that are looked at for one call. In a larger tier least-active compares this many from a
 // random place on, and weighted round robin draws (tier.turn) instead of comparing all.
 const scanLimit = 32
@@ -47,6 +52,7 @@ type query struct {
 	warmFor int64 // how long an endpoint is new
 	panic   bool  // what is known of failures is not looked at
 	lenient bool  // neither is how new an endpoint is
+	dry     bool  // the choice is only rehearsed: no probe is let through
 	weighs  bool  // the balancer compares weights: one that is new has less of it, and is not passed over
 }
 
@@ -77,7 +83,7 @@ func (c *Cluster) Usable(worker int, now int64, rnd *rand.Rand, tried []*Endpoin
 	if now >= s.due {
 		c.examine(s, worker, now)
 	}
-	q := query{worker: worker, now: now, rnd: rnd, tried: tried, warmFor: c.warmFor}
+	q := query{worker: worker, now: now, rnd: rnd, tried: tried, warmFor: c.warmFor, dry: s.dry}
 	if s.trouble {
 		return c.pickSick(s, &q)
 	}

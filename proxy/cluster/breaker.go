@@ -169,7 +169,7 @@ func (b *Breaker) Would(now int64) bool {
 		return !h.open
 	}
 	h := b.held.Load()
-	return h == nil || now >= h.until && h.granted.Load() < h.probes
+	return h == nil || now >= h.until && h.would(now)
 }
 
 // Count counts a call that a rule's breaker has let through and reports whether it opened the breaker.

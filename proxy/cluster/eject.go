@@ -1,9 +1,7 @@
 package cluster
 
 import (
-	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
@@ -62,58 +60,6 @@ func (c *Cluster) keepAway(s *registry.Service) {
 	}
 }
 
-// Why is the evidence for keeping calls away from an endpoint: what was seen of it, and of its siblings at the same time
-// in the same method for the same workload.
-type Why struct {
-	Reason    Reason
-	Method    string
-	Workloads []string
-
-	Calls, Failed               uint32
-	SiblingCalls, SiblingFailed uint32
-	Time, SiblingTime           time.Duration // geometric means of reply times
-	Connects                    int           // failed connects in a row
-	Rule                        string        // that has the breaker
-	Slow                        uint32        // calls that the breaker's rule calls slow
-
-	slowFrom int64 // ns from which on the breaker's rule calls a probe slow; 0: never
-}
-
-// String says it in one line.
-func (w *Why) String() string {
-	who := strings.Join(w.Workloads, " and ")
-	switch w.Reason {
-	case ReasonErrors:
-		if w.SiblingCalls == 0 {
-			return fmt.Sprintf("%d of %d calls of %s failed, for two workloads: %s", w.Failed, w.Calls, w.Method, who)
-		}
-		return fmt.Sprintf("%d of %d calls of %s failed for %s; of its siblings' %d of %d", w.Failed, w.Calls, w.Method, who, w.SiblingFailed, w.SiblingCalls)
-	case ReasonSlow:
-		return fmt.Sprintf("%s takes %s for %s; its siblings take %s", w.Method, short(w.Time), who, short(w.SiblingTime))
-	case ReasonConnect:
-		return fmt.Sprintf("%d connects in a row failed, while siblings could be reached", w.Connects)
-	case ReasonBreaker:
-		return fmt.Sprintf("rule %s: of %d calls %d failed and %d were slow", w.Rule, w.Calls, w.Failed, w.Slow)
-	case ReasonManual:
-		return "closed by hand"
-	}
-	return "in use"
-}
-
-func short(d time.Duration) string {
-	if d >= 10*time.Millisecond {
-		return d.Round(time.Millisecond).String()
-	}
-	return d.Round(10 * time.Microsecond).String()
-}
-
-// complaint is one workload's word against an endpoint, where nothing can be compared.
-type complaint struct {
-	workload uint64
-	name     string
-	at       int64
-}
-
 // Observe takes a call's end into account and returns why its endpoint was ejected by it, or is kept away from again;
 // ReasonNone: it was not. Loop only.
 func (v *Evidence) Observe(o *Outcome) Reason {
@@ -144,29 +90,65 @@ func (v *Evidence) Observe(o *Outcome) Reason {
 		return ReasonNone
 	}
 	group, mine := v.cells2(o)
-	near := o.Endpoint.near
-	for _, c := range [...]*cell{group, mine} {
-		c.run.calls++
-		switch {
-		case bad:
-			c.run.failed++
-		case o.Class == govern.ClassRaced:
-			c.run.raced++
-		}
-		if o.Class == govern.ClassOK || o.Class == govern.ClassDeadline {
-			c.run.times[near].n++
-			c.run.times[near].logs += logOf(took)
-		}
+	one := tally{calls: 1}
+	switch {
+	case bad:
+		one.failed = 1
+	case o.Class == govern.ClassRaced:
+		one.raced = 1
 	}
+	timed := o.Class == govern.ClassOK || o.Class == govern.ClassDeadline
+	if timed {
+		one.times[o.Endpoint.near] = timing{1, logOf(took)}
+	}
+	if mine.follow(o, group, bad, timed) {
+		one.slow = 1
+	}
+	group.run.add(&one)
+	group.ever.add(&one)
+	mine.run.add(&one)
 	if o.Now < mine.muted {
 		return ReasonNone
 	}
-	if bad || o.Class == govern.ClassRaced {
+	if bad || one.raced > 0 {
 		if r := v.judgeErrors(o, group, mine); r != ReasonNone {
 			return r
 		}
 	}
+	if !timed {
+		return ReasonNone
+	}
 	return v.judgeSlow(o, group, mine)
+}
+
+// follow begins, continues or ends the endpoint's streaks with a call that is not counted yet, and reports whether it was slow.
+func (c *cell) follow(o *Outcome, group *cell, bad, timed bool) (slow bool) {
+	near := o.Endpoint.near
+	switch s := &c.bad; {
+	case !bad:
+		s.well(o.Now)
+	case s.n == 0:
+		*s = streak{n: 1, since: o.Now, ended: s.ended, before: timing{n: group.ever.calls}, failed: group.ever.failed}
+	default:
+		s.n++
+	}
+	slowest := o.Cluster.eject.slow
+	if !timed || slowest == 0 {
+		return false
+	}
+	log := logOf(o.Now - o.Sent)
+	siblings := group.timing(near)
+	siblings.take(c.timing(near))
+	switch s := &c.slow; {
+	case siblings.n < leastSiblings || uint64(log)*uint64(siblings.n) < uint64(siblings.logs)+uint64(slowest)*uint64(siblings.n):
+		s.well(o.Now)
+	case s.n == 0:
+		*s = streak{n: 1, logs: log, since: o.Now, ended: s.ended, before: group.ever.times[near], failed: group.ever.slow}
+	default:
+		s.n++
+		s.logs += log
+	}
+	return c.slow.n > 0
 }
 
 // cells2 returns the cell of all endpoints and that of this one. What was seen before the endpoint was ejected or came back
@@ -189,7 +171,7 @@ func (v *Evidence) cells2(o *Outcome) (group, mine *cell) {
 	if era := o.Endpoint.era.Load(); mine.era != era {
 		group.run.take(&mine.run)
 		group.last.take(&mine.last)
-		mine.run, mine.last, mine.era, mine.muted = tally{}, tally{}, era, 0
+		mine.run, mine.last, mine.bad, mine.slow, mine.era, mine.muted = tally{}, tally{}, streak{}, streak{}, era, 0
 	}
 	return group, mine
 }
@@ -199,7 +181,8 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 	e := &o.Cluster.eject
 	m := mine.sum()
 	bad := m.bad()
-	if e.errors == 0 || bad < leastFailed || float64(bad) < e.errors*float64(m.calls) {
+	row := mine.bad.n >= leastFailed
+	if e.errors == 0 || bad < leastFailed || !row && float64(bad) < e.errors*float64(m.calls) {
 		return ReasonNone
 	}
 	mine.muted = o.Now + muteFor // for whatever reason it stays in use
@@ -209,53 +192,106 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 		Reason: ReasonErrors, Method: string(o.MethodName), Workloads: []string{o.WorkloadName},
 		Calls: m.calls, Failed: bad, SiblingCalls: s.calls, SiblingFailed: s.bad(),
 	}
-	if s.calls >= leastSiblings {
-		if 2*uint64(s.bad())*uint64(m.calls) > uint64(bad)*uint64(s.calls) {
-			return ReasonNone // it is the method, or the workload
+	if row { // since it began to fail, and its siblings at the same time
+		why.Calls, why.Failed = mine.bad.n, mine.bad.n
+		why.SiblingCalls = less(group.ever.calls-mine.bad.before.n, mine.bad.n)
+		why.SiblingFailed = less(group.ever.failed-mine.bad.failed, mine.bad.n)
+	}
+	switch {
+	case why.SiblingCalls >= leastSiblings:
+		if !differs(why.Failed, why.Calls, why.SiblingFailed, why.SiblingCalls) {
+			mine.muted = 0
+			return ReasonNone // it may be chance, the method, or the workload
 		}
-	} else {
+	case s.calls >= leastSiblings: // they have too few calls to tell yet
+		mine.muted = 0
+		return ReasonNone
+	default:
 		why.SiblingCalls, why.SiblingFailed = 0, 0
-		other := o.Endpoint.said.Swap(&complaint{workload: o.Workload, name: o.WorkloadName, at: o.Now})
-		if other == nil || o.Now-other.at > 2*half || other.workload == o.Workload {
-			if other != nil && other.workload != o.Workload && o.Now-other.at <= 2*half {
-				o.Endpoint.said.Store(other)
-			}
+		other := o.Endpoint.complain(o)
+		if other == nil {
 			return ReasonNone
 		}
 		why.Workloads = append(why.Workloads, other.name)
 	}
-	if calls, failed, _ := v.others(o); calls >= leastSiblings && 2*float64(failed) < e.errors*float64(calls) {
-		return ReasonNone // it serves the calls of others
+	if v.serves(o, &mine.bad, row, false) {
+		return ReasonNone
 	}
 	return o.Cluster.ejectFor(o.Endpoint, o.Now, why, e.span)
+}
+
+// complain notes a workload's word against an endpoint and returns another one's, if there is one that is not too old.
+func (e *Endpoint) complain(o *Outcome) *complaint {
+	other := e.said.Swap(&complaint{workload: o.Workload, name: o.WorkloadName, at: o.Now})
+	switch {
+	case other == nil || o.Now-other.at > 2*half:
+		return nil
+	case other.workload == o.Workload:
+		return nil
+	}
+	return other
 }
 
 // judgeSlow ejects an endpoint that is much slower than its siblings.
 func (v *Evidence) judgeSlow(o *Outcome, group, mine *cell) Reason {
 	e := &o.Cluster.eject
 	near := o.Endpoint.near
-	mt := timing{mine.run.times[near].n + mine.last.times[near].n, mine.run.times[near].logs + mine.last.times[near].logs}
-	if e.slow == 0 || mt.n < leastTimed {
+	m, s := mine.timing(near), group.timing(near)
+	s.take(m)
+	row := mine.slow.n >= leastTimed
+	if row { // since it began to be slow, and its siblings at the same time
+		m = timing{mine.slow.n, mine.slow.logs}
+		s = timing{group.ever.times[near].n - mine.slow.before.n, group.ever.times[near].logs - mine.slow.before.logs}
+		s.take(m)
+	}
+	if e.slow == 0 || m.n < leastTimed || s.n < leastSiblings || !m.slower(s, e.slow) {
 		return ReasonNone
 	}
-	g := timing{group.run.times[near].n + group.last.times[near].n, group.run.times[near].logs + group.last.times[near].logs}
-	s := timing{less(g.n, mt.n), less(g.logs, mt.logs)}
-	if s.n < leastSiblings || uint64(mt.logs)*uint64(s.n) < (uint64(s.logs)+uint64(e.slow)*uint64(s.n))*uint64(mt.n) {
-		return ReasonNone
+	mineSlow := mine.slow.n
+	theirs := less(group.ever.slow-mine.slow.failed, mine.slow.n)
+	if !row {
+		mineSlow = mine.run.slow + mine.last.slow
+		theirs = less(group.run.slow+group.last.slow, mineSlow)
+	}
+	if !differs(mineSlow, m.n, theirs, s.n) {
+		return ReasonNone // some calls of the method take long, wherever they go
 	}
 	mine.muted = o.Now + muteFor
-	if mt.ns()-s.ns() < leastSlower {
+	if m.ns()-s.ns() < leastSlower || v.serves(o, &mine.slow, row, true) {
 		return ReasonNone
 	}
-	if _, _, t := v.others(o); t.n >= leastTimed && t.mean() < s.mean()+float64(e.slow)/2 {
-		return ReasonNone
-	}
-	m, all := mine.sum(), group.sum()
-	all.take(&m)
+	calls, all := mine.sum(), group.sum()
+	all.take(&calls)
 	return o.Cluster.ejectFor(o.Endpoint, o.Now, Why{
-		Reason: ReasonSlow, Method: string(o.MethodName), Workloads: []string{o.WorkloadName}, Calls: m.calls, Failed: m.bad(),
-		SiblingCalls: all.calls, SiblingFailed: all.bad(), Time: time.Duration(mt.ns()), SiblingTime: time.Duration(s.ns()),
+		Reason: ReasonSlow, Method: string(o.MethodName), Workloads: []string{o.WorkloadName}, Calls: calls.calls, Failed: calls.bad(),
+		SiblingCalls: all.calls, SiblingFailed: all.bad(), Time: time.Duration(m.ns()), SiblingTime: time.Duration(s.ns()),
 	}, e.span)
+}
+
+// serves reports whether the endpoint does well with the calls of other workloads to the same method, on this worker: with
+// one of them since this one's streak began, or over the window with most. slow: in time, not in how they end.
+func (v *Evidence) serves(o *Outcome, mine *streak, row, slow bool) bool {
+	epoch, era := uint32(o.Now/half), o.Endpoint.era.Load()
+	var t tally
+	for i := range v.cells {
+		c := &v.cells[i]
+		if c.endpoint != o.Endpoint || c.method != o.Method.id || c.workload == o.Workload || !c.used || c.era != era {
+			continue
+		}
+		if row && (slow && c.slow.ended > mine.since || !slow && c.bad.ended > mine.since) {
+			return true
+		}
+		c.age(epoch)
+		s := c.sum()
+		t.add(&s)
+	}
+	if row {
+		return false
+	}
+	if near := o.Endpoint.near; slow {
+		return t.times[near].n >= leastTimed // they are there, and have not ejected it
+	}
+	return t.calls >= leastSiblings && 2*float64(t.bad()) < o.Cluster.eject.errors*float64(t.calls)
 }
 
 // stillSlow judges the time of a probe of an endpoint that was ejected for slowness.
@@ -274,22 +310,6 @@ func (v *Evidence) stillSlow(o *Outcome, h *hold, took int64) bool {
 		}
 	}
 	return took-usual >= leastSlower && logOf(took) >= logOf(usual)+o.Cluster.eject.slow
-}
-
-// others adds up what other workloads' calls of the same method saw of the endpoint, on this worker.
-func (v *Evidence) others(o *Outcome) (calls, failed uint32, t timing) {
-	epoch := uint32(o.Now / half)
-	for i := range v.cells {
-		c := &v.cells[i]
-		if c.endpoint != o.Endpoint || c.method != o.Method.id || c.workload == o.Workload || !c.used || c.era != o.Endpoint.era.Load() {
-			continue
-		}
-		c.age(epoch)
-		s := c.sum()
-		calls, failed = calls+s.calls, failed+s.bad()
-		t.n, t.logs = t.n+s.times[o.Endpoint.near].n, t.logs+s.times[o.Endpoint.near].logs
-	}
-	return calls, failed, t
 }
 
 // ConnectFailed takes note that connecting to an endpoint failed, once more (State.ConnectFailed has counted it), and

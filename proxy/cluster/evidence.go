@@ -11,16 +11,19 @@ import (
 // bounded: what was not seen for longest makes room. Loop only.
 //
 //	Outcome ─► its endpoint's cell and that of all endpoints together ─► does this one fail, and its siblings do not? ─► eject
+//
+// It is asked twice: over the window, and at once over the calls since this endpoint did well last, so that neither a long
+// good past hides a failure nor one that all have in common is held against the first of them.
 type Evidence struct {
 	cells   []cell // ways of them have the same place
 	methods uint32
 }
 
-// Bounds of the table, in cells of 112 bytes. It doubles while cells that still say something are overwritten.
+// Bounds of the table, in cells of some 200 bytes. It doubles while cells that still say something are overwritten.
 const (
 	ways       = 4
 	leastCells = 256
-	mostCells  = 4096
+	mostCells  = 2048
 )
 
 // half is half of the window, in ns: a window is the half that runs and the one before.
@@ -59,11 +62,29 @@ type cell struct {
 	used     bool
 	run      tally
 	last     tally
+
+	ever tally // of all endpoints: never forgotten; it may wrap
+	bad  streak
+	slow streak
 }
+
+// streak is an endpoint's calls in a row that did not do well.
+type streak struct {
+	n      uint32
+	logs   uint32
+	since  int64  // worker clock, ns
+	ended  int64  // when the last one did well
+	before timing // what all endpoints had when it began: calls, or reply times
+	failed uint32 // and of them failed, or slow
+}
+
+// well ends a streak.
+func (s *streak) well(now int64) { s.n, s.logs, s.ended = 0, 0, now }
 
 // tally counts. Reply times are by how near the endpoints are: those that are equally near can be compared.
 type tally struct {
 	calls, failed, raced uint32
+	slow                 uint32 // much slower than siblings
 	times                [maxTiers]timing
 }
 
@@ -72,7 +93,7 @@ type tally struct {
 type timing struct{ n, logs uint32 }
 
 func (t *tally) add(o *tally) {
-	t.calls, t.failed, t.raced = t.calls+o.calls, t.failed+o.failed, t.raced+o.raced
+	t.calls, t.failed, t.raced, t.slow = t.calls+o.calls, t.failed+o.failed, t.raced+o.raced, t.slow+o.slow
 	for i := range t.times {
 		t.times[i].n += o.times[i].n
 		t.times[i].logs += o.times[i].logs
@@ -81,9 +102,9 @@ func (t *tally) add(o *tally) {
 
 // take subtracts, and never below nothing.
 func (t *tally) take(o *tally) {
-	t.calls, t.failed, t.raced = less(t.calls, o.calls), less(t.failed, o.failed), less(t.raced, o.raced)
+	t.calls, t.failed, t.raced, t.slow = less(t.calls, o.calls), less(t.failed, o.failed), less(t.raced, o.raced), less(t.slow, o.slow)
 	for i := range t.times {
-		t.times[i] = timing{less(t.times[i].n, o.times[i].n), less(t.times[i].logs, o.times[i].logs)}
+		t.times[i].take(o.times[i])
 	}
 }
 
@@ -125,6 +146,18 @@ func logOf(ns int64) uint32 {
 	v := uint64(max(ns, 1))
 	e := bits.Len64(v) - 1
 	return uint32(e)*perOctave + uint32(v<<(63-e)>>59)&(perOctave-1)
+}
+
+// take subtracts, and never below nothing.
+func (t *timing) take(o timing) { *t = timing{less(t.n, o.n), less(t.logs, o.logs)} }
+
+// slower reports whether t is slower than o by at least so many sixteenths of an octave.
+func (t timing) slower(o timing, by uint32) bool {
+	return uint64(t.logs)*uint64(o.n) >= (uint64(o.logs)+uint64(by)*uint64(o.n))*uint64(t.n)
+}
+
+func (c *cell) timing(near uint8) timing {
+	return timing{c.run.times[near].n + c.last.times[near].n, c.run.times[near].logs + c.last.times[near].logs}
 }
 
 func (t timing) mean() float64 { return float64(t.logs) / float64(max(t.n, 1)) }

@@ -149,7 +149,7 @@ func (e *Endpoint) look(q *query) verdict {
 			e.release(h, q.now)
 		case q.panic:
 			return yes
-		case q.now < h.until || !h.grant(q.now):
+		case q.now < h.until || !h.lets(q):
 			return no
 		default:
 			return take
@@ -241,6 +241,19 @@ func (e *Endpoint) warmth(now, warmFor int64) float64 {
 func (e *Endpoint) enterNew() {
 	e.warm.Store(begins)
 	e.special.Or(isWarm)
+}
+
+// lets is grant, unless the choice is only rehearsed.
+func (h *hold) lets(q *query) bool {
+	if q.dry {
+		return h.would(q.now)
+	}
+	return h.grant(q.now)
+}
+
+// would reports what grant would say.
+func (h *hold) would(now int64) bool {
+	return h.granted.Load() < h.probes || now-h.grantedAt.Load() >= patience
 }
 
 // grant lets one call through to a half-open endpoint, as long as fewer are on their way than have to end well.

@@ -30,6 +30,7 @@ type sickness struct {
 	due     int64 // worker clock: examined again then
 	trouble bool  // some endpoint is not healthy
 	panic   bool
+	dry     bool              // choices are only rehearsed
 	share   [maxTiers]float32 // of the calls
 	healthy [maxTiers]float32 // of the endpoints
 	_       [16]byte

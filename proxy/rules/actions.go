@@ -52,7 +52,7 @@ func (p *parser) retry(a at) *govern.Retry {
 				r.On |= retryWords[word]
 			}
 			if v.Node.Kind == yaml.SequenceNode {
-				p.notNone(v, "class")
+				p.notNone(v)
 			}
 		}),
 		strict.Key("attempts", p.Integer(&r.Attempts, 0, 5)),

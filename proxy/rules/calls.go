@@ -3,6 +3,7 @@ package rules
 import (
 	"fmt"
 	"runtime"
+	"strings"
 
 	"go.yaml.in/yaml/v3"
 
@@ -122,7 +123,7 @@ func (p *parser) callCondition(c *govern.Condition) strict.Fields {
 		strict.Key("method", p.patterns(&c.Method)),
 		strict.Key("version", p.patterns(&c.Version)),
 		strict.Key("caller", p.patterns(&c.Caller)),
-	}, append(p.sourceCondition(c), strict.Key("header", p.named(&c.Header, "header keys")))...)
+	}, append(p.sourceCondition(c), strict.Key("header", p.named(&c.Header, headerKeys)))...)
 }
 
 // sourceCondition are the keys of what a source can be matched by.
@@ -157,13 +158,13 @@ func (p *parser) not(a at, fields func(*govern.Condition) strict.Fields) (out []
 			one(v)
 		}
 	})
-	p.notNone(a, "exclusion")
+	p.notNone(a)
 	return out
 }
 
-func (p *parser) notNone(a at, what string) {
+func (p *parser) notNone(a at) {
 	if len(a.Node.Content) == 0 {
-		p.Wrong(a, "is an empty list; write an %s, or leave the key out", what)
+		p.Wrong(a, "is an empty list; write something in it, or leave the key out")
 	}
 }
 
@@ -194,9 +195,11 @@ func (p *parser) patterns(into *govern.Patterns) func(at) {
 				one(v)
 			}
 		})
-		p.notNone(a, "value")
+		p.notNone(a)
 	}
 }
+
+const headerKeys = "header keys"
 
 // named reads a mapping of names to patterns.
 func (p *parser) named(into *[]govern.Named, what string) func(at) {
@@ -208,6 +211,9 @@ func (p *parser) named(into *[]govern.Named, what string) func(at) {
 			}
 			if !p.Name(key, v) {
 				return
+			}
+			if what == headerKeys && strings.HasPrefix(key.Value, "bellhop-") {
+				p.Wrong(v, "is a key of the proxy's own, which no call of a caller has; match by another")
 			}
 			n := govern.Named{Key: key.Value}
 			p.patterns(&n.Patterns)(v)

@@ -12,6 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -113,6 +114,11 @@ func FuzzRules(f *testing.F) {
 			}
 			return
 		}
+		g := r.Govern()
+		d := g.Resolve("demo.Greeter", "hello", &govern.Source{Key: "k", Namespace: "shop"}, nil).For(&govern.Call{Header: keys{"x-user": "17"}})
+		if len(d.Policy.Limits) > g.Len() || d.Policy.Split != nil && d.Policy.Split.Total < 1 {
+			t.Fatalf("%d rules decide %+v", g.Len(), d.Policy)
+		}
 		out := NewApplier(nil, nil).Apply(snap, r)
 		if len(out.Services) != len(snap.Services) {
 			t.Fatalf("%d services became %d", len(snap.Services), len(out.Services))
@@ -147,11 +153,15 @@ func TestDocumented(t *testing.T) {
 			t.Error(err)
 			continue
 		}
-		if out := NewApplier(nil, nil).Apply(snapshot(), r); equalServices(out, snapshot()) {
-			t.Errorf("example %d changes nothing of the services that the tests have:\n%s", i+1, e[1])
+		changes := !equalServices(NewApplier(nil, nil).Apply(snapshot(), r), snapshot())
+		if n := asDocumented(t, i+1, r, e[1]); n == 0 && (!changes || r.Govern().Len() > 0) {
+			t.Errorf("example %d changes nothing of the services that the tests have, or has rules and no call:\n%s", i+1, e[1])
 		}
 	}
-	for _, key := range []string{"version", "defaults", "services", "zones", "timeout", "balancer", "max_connections", "max_pending", "depth", "framing", "mode", "oneway", "idempotent", "prefer_zone", "weights", "match", "weight", "addr", "labels", "zone", "cidr", "host"} {
+	for _, key := range []string{"version", "defaults", "services", "zones", "timeout", "balancer", "max_connections", "max_pending", "depth", "framing", "mode", "oneway", "idempotent", "prefer_zone", "weights", "match", "weight", "addr", "labels", "zone", "cidr", "host", "rules", "sources", "name", "deadline", "retry", "limit", "breaker", "access", "split", "subset", "remote",
+		"method", "caller", "source", "namespace", "workload", "unit", "pod_labels", "header", "not", "on", "attempts", "backoff", "max_backoff", "per_try",
+		"rate", "per", "burst", "concurrency", "by", "over", "queue_for", "queue_most", "scope", "window", "min_calls", "error_share", "slow", "slow_share",
+		"open_for", "max_open", "probes", "max_share", "parts", "sticky", "strict", "workload_weight", "privileged"} {
 		if !strings.Contains(page, "| `"+key+"` |") && !strings.Contains(page, "."+key+"` |") {
 			t.Errorf("docs/rules.md has no row for %s", key)
 		}

@@ -99,6 +99,7 @@ func New(src Sources) *Server {
 	mux.HandleFunc("GET /config", s.config)
 	mux.HandleFunc("GET /rules", s.rules)
 	mux.HandleFunc("POST /drain", s.drain)
+	mux.HandleFunc("GET /explain", s.explain)
 	mux.HandleFunc("GET /clusters", s.clusters)
 	mux.HandleFunc("GET /sources", s.sources)
 	mux.HandleFunc("GET /status", s.status)
@@ -124,7 +125,7 @@ func (s *Server) Serve(l net.Listener) { _ = s.http.Serve(l) } // ends with ErrS
 func (s *Server) Close() { _ = s.http.Close() }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /clusters /registry /sources /debug/pprof/")
+	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /explain?service=S&method=M /clusters /registry /sources /debug/pprof/")
 }
 
 // healthz: the process answers and its workers come round. A platform restarts what fails here.

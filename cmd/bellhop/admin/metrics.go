@@ -89,11 +89,13 @@ func (c collector) plane(e emitter, st *proxy.Stats) {
 		r := &st.Rounds[i]
 		id := strconv.Itoa(r.Worker)
 		e.histogram("worker_round_seconds", "time from what a poll brought first to the end of what it caused", &r.Rounds, firstRound, lastRound, roundStep, 1e-6, []string{"worker"}, id)
+		e.histogram("queue_delay_seconds", "time from the read that brought a call to its being taken, of one in 16", &r.Delays, firstDelay, lastDelay, delayStep, 1e-6, []string{"worker"}, id)
 		e.gauge("worker_round_max_seconds", "the longest of them, table take-ups included, since the last scrape", r.Longest.Seconds(), []string{"worker"}, id)
 	}
 	e.gauge("calls_in_flight", "calls in flight; bound: limits.total_calls", float64(st.InFlight), nil)
 	e.gauge("bytes_buffered", "bytes buffered; bound: limits.total_bytes", float64(st.BytesBuffered), nil)
 	e.gauge("caller_connections", "connections of callers; bound: limits.total_connections", float64(st.CallerConns), nil)
+	e.gauge("failed_calls_kept", "failed calls that are remembered for bellhop explain; bound: limits.failed_calls_total", float64(st.FailedKept), nil)
 	e.gauge("open_endpoint_connections", "connections to endpoints", float64(st.EndpointConns), nil)
 	e.gauge("table_version", "version of the routing table in force", float64(st.LastTableSwap), nil)
 	e.gauge("workers", "event loops", float64(c.s.Proxy.Workers()), nil)
@@ -108,6 +110,7 @@ const (
 	firstDuration, lastDuration, durationStep = 6, 24, 1 // 2^6 µs (64 µs) to 2^24 µs (16.8 s)
 	firstSize, lastSize, sizeStep             = 6, 24, 2 // 64 B to 16 MiB
 	firstRound, lastRound, roundStep          = 4, 18, 1 // 16 µs to 262 ms
+	firstDelay, lastDelay, delayStep          = 2, 20, 1 // 4 µs to 1 s
 )
 
 func (c collector) methods(e emitter, st *proxy.Stats) {
@@ -154,6 +157,8 @@ func (c collector) sources(e emitter) {
 			rest.Bytes += s.Bytes
 			rest.Calls += s.Calls
 			rest.Failed += s.Failed
+			rest.Queued += s.Queued
+			rest.Quarantines += s.Quarantines
 		}
 		list = append(list[:most], rest)
 	}
@@ -163,6 +168,10 @@ func (c collector) sources(e emitter) {
 		e.counter("source_failed_calls", "calls of a source that did not end well", s.Failed, labels, s.Source, s.Workload)
 		e.gauge("source_calls_in_flight", "calls of a source in flight; bound: limits.source_calls", float64(s.InFlight), labels, s.Source, s.Workload)
 		e.gauge("source_bytes_buffered", "bytes buffered for a source; bound: limits.source_bytes", float64(s.Bytes), labels, s.Source, s.Workload)
+		e.gauge("source_calls_queued", "calls of a source that wait for a connection; bound: limits.source_queued", float64(s.Queued), labels, s.Source, s.Workload)
+		e.gauge("source_queue_delay_seconds", "99 % of a source's calls were taken within this time from the read that brought them, since the start", s.Delay.P99.Seconds(), labels, s.Source, s.Workload)
+		e.counter("source_quarantines", "times that a source was quarantined", s.Quarantines, labels, s.Source, s.Workload)
+		e.gauge("source_quarantined_seconds", "how long yet a source is quarantined; 0: it is not", s.Quarantined.Seconds(), labels, s.Source, s.Workload)
 		e.gauge("source_connections", "connections of a source; bound: limits.source_connections", float64(s.Conns), labels, s.Source, s.Workload)
 	}
 }

@@ -132,6 +132,9 @@ func (d *decoder) cross(c *Config) {
 	if c.Drain.Grace >= c.Drain.Timeout {
 		d.at("drain.grace", "drain.timeout", "%s leaves nothing of drain.timeout, %s", strict.ShowDuration(c.Drain.Grace), strict.ShowDuration(c.Drain.Timeout))
 	}
+	if c.Quarantine.First > c.Quarantine.Most {
+		d.at("quarantine.first", "quarantine.most", "%s is longer than quarantine.most, %s", strict.ShowDuration(c.Quarantine.First), strict.ShowDuration(c.Quarantine.Most))
+	}
 	d.registries(c)
 	d.rules(c)
 	l := &c.Limits

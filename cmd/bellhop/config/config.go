@@ -38,6 +38,7 @@ type Config struct {
 	Limits      Limits          `yaml:"limits"`
 	Timeouts    Timeouts        `yaml:"timeouts"`
 	Protection  Protection      `yaml:"protection"`
+	Quarantine  Quarantine      `yaml:"quarantine"`
 	HandOff     HandOff         `yaml:"handoff" role:"local"`
 	Remote      RemoteRole      `yaml:"remote" role:"remote"`
 	AddressFile AddressFile     `yaml:"address_file"`
@@ -136,10 +137,13 @@ type Limits struct {
 	TotalBytes    Size    `yaml:"total_bytes" min:"65536" max:"1099511627776" help:"bytes buffered by the proxy"`
 	SourceConns   int     `yaml:"source_connections" min:"1" max:"1000000" help:"connections of one source"`
 	TotalConns    int     `yaml:"total_connections" min:"1" max:"1000000" help:"connections of callers"`
+	SourceQueued  int     `yaml:"source_queued" min:"1" max:"1000000" help:"calls of one source that wait for a connection; below source_calls it leaves room for its calls to other services"`
 	SourceLookups int     `yaml:"source_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call of one source named them, counted by worker"`
 	TotalLookups  int     `yaml:"total_lookups" min:"1" max:"1000000" help:"services that the registry looks up because a call named them, counted by worker"`
 	MaxMethods    int     `yaml:"max_methods" min:"1" max:"100000" help:"methods of one service that have metrics of their own; the rest is other"`
 	MaxSources    int     `yaml:"max_sources" min:"1" max:"100000" help:"sources that have metrics of their own; the rest is other"`
+	FailedCalls   int     `yaml:"failed_calls" min:"0" max:"1000" help:"failed calls of one method that each worker remembers, for bellhop explain; 0: none"`
+	FailedTotal   int     `yaml:"failed_calls_total" min:"1" max:"1000000" help:"failed calls that are remembered in all, about 1.5 kB each"`
 	RetryShare    float64 `yaml:"retry_share" min:"0" max:"1" help:"calls that are sent again though they may have run or were shed, for each call of their service"`
 	RetryMin      int     `yaml:"retry_min" min:"0" max:"100000" help:"... and so many a second besides, for each service"`
 	RequeueShare  float64 `yaml:"requeue_share" min:"0" max:"2" help:"calls that are offered to another endpoint because they are provably unsent, for each call of their service"`
@@ -174,6 +178,14 @@ type Protection struct {
 	Memory  float64       `yaml:"memory" min:"0" max:"0.99" help:"the share of its memory limit (GOMEMLIMIT, or its cgroup's) from which it begins to; 0: the profile's"`
 	MoveTTL time.Duration `yaml:"move_ttl" min:"0s" max:"10m" help:"how long a source is asked to use the remote tier, renewed while it would be too much again; 0s: nobody is asked"`
 	Reserve float64       `yaml:"reserve" min:"0" max:"0.9" help:"a remote proxy: the share of what it can carry that is kept for callers whose local proxy is gone"`
+}
+
+// Quarantine is proxy.Quarantine.
+type Quarantine struct {
+	Strikes int           `yaml:"strikes" min:"0" max:"1000000" help:"what a source may do wrong within window before it is kept out: bytes that can't be understood count 1, replies that are not taken 5, a panic of a codec 10; 0: it never is"`
+	Window  time.Duration `yaml:"window" min:"100ms" max:"1h" help:"how long a strike counts"`
+	First   time.Duration `yaml:"first" min:"10ms" max:"1h" help:"how long a source is kept out the first time; it doubles each time, and is halved by as long a time without another"`
+	Most    time.Duration `yaml:"most" min:"10ms" max:"24h" help:"the longest that it is kept out at once"`
 }
 
 // HandOff says how `bellhop local` hands calls over to the remote tier. Nothing said: it does not.
@@ -251,7 +263,7 @@ func DefaultRunDir(r Role) string {
 
 // Default returns the configuration of a role that has no file.
 func Default(r Role) *Config {
-	l, t := proxy.DefaultLimits(), proxy.DefaultTimeouts()
+	l, t, q := proxy.DefaultLimits(), proxy.DefaultTimeouts(), proxy.DefaultQuarantine()
 	c := &Config{
 		RunDir: DefaultRunDir(r),
 		Registry: Registry{
@@ -266,7 +278,8 @@ func Default(r Role) *Config {
 		Limits: Limits{
 			MaxFrame: Size(l.MaxFrame), Window: Size(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 			SourceBytes: Size(l.SourceBytes), TotalBytes: Size(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-			SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+			SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+			FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal,
 			RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 		},
 		Timeouts: Timeouts{
@@ -275,6 +288,7 @@ func Default(r Role) *Config {
 			KeepAlive: t.KeepAlive, UserTimeout: t.UserTimeout,
 		},
 		Protection:  Protection{Profile: pressure.Auto, MoveTTL: 30 * time.Second, Reserve: 0.3},
+		Quarantine:  Quarantine{Strikes: q.Strikes, Window: q.Window, First: q.First, Most: q.Most},
 		Remote:      RemoteRole{Grant: Grant{Calls: 256, Bytes: 64 << 20}},
 		AddressFile: AddressFile{Lease: addrfile.DefaultLease},
 		Drain:       Drain{Grace: 2 * time.Second, Timeout: 30 * time.Second},

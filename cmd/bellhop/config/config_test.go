@@ -183,6 +183,7 @@ func TestDataPlaneCovered(t *testing.T) {
 	for _, pair := range [][2]reflect.Type{
 		{reflect.TypeFor[proxy.Limits](), reflect.TypeFor[Limits]()},
 		{reflect.TypeFor[proxy.Timeouts](), reflect.TypeFor[Timeouts]()},
+		{reflect.TypeFor[proxy.Quarantine](), reflect.TypeFor[Quarantine]()},
 		{reflect.TypeFor[proxy.AccessLog](), reflect.TypeFor[AccessLog]()},
 	} {
 		for i := range pair[0].NumField() {

@@ -187,7 +187,7 @@ func (n *node) startProxy(context.Context) error {
 	}
 	n.ids = n.newIdentifier()
 	n.proxy, err = proxy.New(proxy.Config{
-		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config),
+		Workers: n.routes.Workers, Codecs: append(thrift.Codecs(), osp.Codecs()...), Limits: limits(n.Config), Timeouts: timeouts(n.Config), Quarantine: quarantine(n.Config),
 		Identify: newIdentify(n.ids, n.cluster.describe(), n.Log), HandOff: handOff, Accept: accept, Log: n.Log,
 		Lookup:     n.lookups.hook(),
 		Protection: protect,

@@ -19,7 +19,8 @@ func limits(c *config.Config) proxy.Limits {
 	return proxy.Limits{
 		MaxFrame: int(l.MaxFrame), Window: int(l.Window), Depth: l.Depth, SourceCalls: l.SourceCalls, TotalCalls: l.TotalCalls,
 		SourceBytes: int64(l.SourceBytes), TotalBytes: int64(l.TotalBytes), SourceConns: l.SourceConns, TotalConns: l.TotalConns,
-		SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+		SourceQueued: l.SourceQueued, SourceLookups: l.SourceLookups, TotalLookups: l.TotalLookups, MaxMethods: l.MaxMethods, MaxSources: l.MaxSources,
+		FailedCalls: l.FailedCalls, FailedTotal: l.FailedTotal,
 		RetryShare: l.RetryShare, RetryMin: l.RetryMin, RequeueShare: l.RequeueShare, RequeueMin: l.RequeueMin, IdlePerPool: l.IdlePerPool, ConnectsOpen: l.ConnectsOpen,
 	}
 }
@@ -33,6 +34,11 @@ func timeouts(c *config.Config) proxy.Timeouts {
 	}
 }
 
+func quarantine(c *config.Config) proxy.Quarantine {
+	q := &c.Quarantine
+	return proxy.Quarantine{Strikes: q.Strikes, Window: q.Window, First: q.First, Most: q.Most}
+}
+
 // bounds are the limits as gauges: a figure in a graph says more beside its bound.
 func bounds(c *config.Config) map[string]float64 {
 	l := &c.Limits
@@ -40,8 +46,9 @@ func bounds(c *config.Config) map[string]float64 {
 		"max_frame": float64(l.MaxFrame), "window": float64(l.Window), "depth": float64(l.Depth), "source_calls": float64(l.SourceCalls),
 		"total_calls": float64(l.TotalCalls), "source_bytes": float64(l.SourceBytes), "total_bytes": float64(l.TotalBytes),
 		"source_connections": float64(l.SourceConns), "total_connections": float64(l.TotalConns),
-		"source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
+		"source_queued": float64(l.SourceQueued), "source_lookups": float64(l.SourceLookups), "total_lookups": float64(l.TotalLookups),
 		"max_methods": float64(l.MaxMethods), "max_sources": float64(l.MaxSources),
+		"failed_calls": float64(l.FailedCalls), "failed_calls_total": float64(l.FailedTotal),
 		"retry_share": l.RetryShare, "retry_min": float64(l.RetryMin), "requeue_share": l.RequeueShare, "requeue_min": float64(l.RequeueMin),
 		"idle_per_pool": float64(l.IdlePerPool), "connects_open": float64(l.ConnectsOpen),
 	}

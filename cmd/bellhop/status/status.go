@@ -1,7 +1,8 @@
-// Package status is the table that `bellhop status` prints. It must never ask anybody anything: it turns one
-// admin.Status into text.
+// Package status is what `bellhop status` and `bellhop explain` print. It must never ask anybody anything: it turns what the
+// admin side has said into text.
 //
 //	admin.Status ─► Write ─► headline, listeners, services with their endpoints, remote proxies, sources, total
+//	proxy.Explanation ─► Explain ─► verdict, rules, limits, settings, endpoints, budgets, source, failed calls
 package status
 
 import (
@@ -20,6 +21,7 @@ import (
 type Options struct {
 	MaxSources int // the busiest so many; 0: 10
 	Width      int // columns of the terminal, longer lines are cut; 0: no bound
+	Color      bool
 }
 
 // Write prints s. The error is w's.
@@ -34,7 +36,7 @@ func Write(w io.Writer, s *admin.Status, o Options) error {
 	if len(s.Remotes) > 0 {
 		table(&b, "REMOTE PROXY\tZONE\tCONNS\tIN FLIGHT\tLATENCY", remotes(s))
 	}
-	table(&b, "SOURCE\tWORKLOAD\tCONNS\tIN FLIGHT\tBUFFERED\tCALLS/S\tCALLS\tFAILED", sources(s, o.MaxSources))
+	table(&b, "SOURCE\tWORKLOAD\tCONNS\tIN FLIGHT\tQUEUED\tDELAY P99\tBUFFERED\tCALLS/S\tCALLS\tFAILED", sources(s, o.MaxSources))
 	t := &s.Total
 	b.WriteByte('\n')
 	fmt.Fprintf(&b, "%s calls/s, %s failed/s, p50 %s, p99 %s; %d in flight, %s buffered, %d caller connections; since the start %d calls, %d failed%s\n",
@@ -172,7 +174,11 @@ func sources(s *admin.Status, most int) (rows []string) {
 			rows = append(rows, fmt.Sprintf("and %d more", len(list)-most))
 			break
 		}
-		rows = append(rows, row(v.Source, v.Workload, v.Conns, v.InFlight, Bytes(v.Bytes), rate(v.PerSecond), v.Calls, v.Failed))
+		name := v.Source
+		if v.Quarantined > 0 {
+			name += fmt.Sprintf(" (quarantined for %s)", v.Quarantined.Round(100*time.Millisecond))
+		}
+		rows = append(rows, row(name, v.Workload, v.Conns, v.InFlight, v.Queued, micros(uint64(v.Delay.P99.Microseconds())), Bytes(v.Bytes), rate(v.PerSecond), v.Calls, v.Failed))
 	}
 	return rows
 }

@@ -5,6 +5,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/bellhop-mesh/bellhop/cmd/bellhop/admin"
@@ -37,7 +38,10 @@ func busy() *admin.Status {
 		Remotes: []proxy.EndpointStats{{Endpoint: "10.1.0.7:7300", Zone: "eu-1b", Conns: 2, InFlight: 1, Latency: 1800}},
 		Sources: []admin.Source{
 			{SourceStats: proxy.SourceStats{Source: "quiet.service", Workload: "quiet.service", Calls: 9}},
-			{SourceStats: proxy.SourceStats{Source: "2f0c5c1e", Workload: "shop", Conns: 8, InFlight: 12, Bytes: 2048, Calls: 123447, Failed: 21}, PerSecond: 1234.5},
+			{SourceStats: proxy.SourceStats{
+				Source: "2f0c5c1e", Workload: "shop", Conns: 8, InFlight: 12, Queued: 5, Bytes: 2048, Calls: 123447, Failed: 21,
+				Delay: proxy.DelayStats{Samples: 9, P99: 1234 * time.Microsecond}, Quarantined: 1520 * time.Millisecond,
+			}, PerSecond: 1234.5},
 			{SourceStats: proxy.SourceStats{Source: "uid:0", Workload: "uid:0"}},
 		},
 		HandedOver: map[string]uint64{"source_calls": 5, "no_endpoint": 7},

@@ -1,0 +1,123 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/bellhop-mesh/bellhop/proxy"
+	"github.com/bellhop-mesh/bellhop/registry"
+)
+
+// Bounds of what /explain is asked.
+const (
+	defaultFailed = 10
+	maxFailed     = 1000
+	maxHeaderKeys = 64
+)
+
+// Where a setting of a service comes from, in place of proxy.FromService.
+const (
+	fromRegistry = "registry"
+	fromRules    = "rules"
+)
+
+// explain is what would become of a call now, and why.
+func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
+	q, err := explainQuery(r.URL.Query())
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), askTimeout)
+	defer cancel()
+	x, err := s.Proxy.Explain(ctx, q)
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
+	}
+	if snap := s.Manager.Snapshot(); snap != nil {
+		sayWho(x, snap.Services[q.Service])
+	}
+	writeJSON(w, x)
+}
+
+// explainQuery reads the question. The error says what to write.
+func explainQuery(v url.Values) (q proxy.Query, err error) {
+	for key := range v {
+		if !slices.Contains([]string{"service", "method", "version", "source", "caller", "header", "failed"}, key) {
+			return q, fmt.Errorf("%s: is not asked here; write service, method, version, source, caller, header=key:value or failed", key)
+		}
+	}
+	q = proxy.Query{
+		Service: v.Get("service"), Method: v.Get("method"), Version: v.Get("version"), Source: v.Get("source"), Caller: v.Get("caller"),
+		Failed: defaultFailed,
+	}
+	if q.Service == "" || q.Method == "" {
+		return q, errors.New("service and method: write both, like /explain?service=demo.Greeter&method=hello")
+	}
+	if len(v["header"]) > maxHeaderKeys {
+		return q, fmt.Errorf("header: at most %d", maxHeaderKeys)
+	}
+	for _, h := range v["header"] {
+		key, value, ok := strings.Cut(h, ":")
+		if !ok || key == "" {
+			return q, fmt.Errorf("header %q: write key:value", h)
+		}
+		if q.Header == nil {
+			q.Header = map[string]string{}
+		}
+		q.Header[key] = value
+	}
+	if text := v.Get("failed"); text != "" {
+		if q.Failed, err = strconv.Atoi(text); err != nil || q.Failed < 0 || q.Failed > maxFailed {
+			return q, fmt.Errorf("failed %q: write a number from 0 to %d", text, maxFailed)
+		}
+	}
+	return q, nil
+}
+
+// sayWho tells apart what registry and rules say of a service. known is the service as the registry has it; nil: it has not.
+func sayWho(x *proxy.Explanation, known *registry.Service) {
+	for i := range x.Settings {
+		f := &x.Settings[i]
+		if f.From != proxy.FromService {
+			continue
+		}
+		if f.From = fromRules; known != nil && registered(known, f, x.Query.Method) {
+			f.From = fromRegistry
+		}
+	}
+}
+
+// registered reports whether the registry says this very thing of a service.
+func registered(s *registry.Service, f *proxy.Setting, method string) bool {
+	switch f.Name {
+	case "timeout":
+		return s.Timeout.String() == f.Value
+	case "mode":
+		return s.Mode == f.Value
+	case "balancer":
+		return s.Balancer == f.Value
+	case "max_connections":
+		return strconv.Itoa(s.MaxConns) == f.Value
+	case "max_pending":
+		return strconv.Itoa(s.MaxPending) == f.Value
+	case "depth":
+		return strconv.Itoa(s.Depth) == f.Value
+	case "idempotent":
+		return slices.Contains(s.Idempotent, method)
+	case "oneway":
+		return slices.Contains(s.Oneway, method)
+	case "ordered":
+		return s.Ordered
+	case "remote":
+		return s.Remote
+	}
+	return false
+}

@@ -1,0 +1,126 @@
+package status
+
+import (
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/proxy"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
+)
+
+func explained() *proxy.Explanation {
+	at := time.Date(2026, 11, 25, 14, 32, 5, 0, time.UTC)
+	sent := proxy.Verdict{Outcome: proxy.OutcomeSent, Endpoint: "10.0.0.1:9090", Code: "ok", Why: "sent to 10.0.0.1:9090, on a connection that is free"}
+	usual, warm := proxy.EndpointHealth{State: "closed", Share: 1}, proxy.EndpointHealth{State: "closed", Share: 0.4}
+	held := proxy.EndpointHealth{
+		State: "open", Reason: "errors", Since: at.Add(-time.Second), Until: at.Add(4 * time.Second), Times: 2, Share: 1,
+		Why: "9 of 20 calls of hello failed for shop/cart; of its siblings' 0 of 71",
+	}
+	return &proxy.Explanation{
+		Breaker: &proxy.EndpointHealth{State: "half-open", Until: at, Why: "rule trips: of 40 calls 30 failed and 0 were slow"}, Panicking: true,
+		Query: proxy.Query{
+			Service: "com.example.Hello", Method: "hello", Version: "1.2", Source: "2f0c5c1e", Caller: "till\x1b[2J", Header: map[string]string{"user": "7", "area": "eu"},
+		},
+		At: at, Known: true, Verdict: sent,
+		Workers: []proxy.Verdict{sent, {Worker: 1, Outcome: proxy.OutcomeRefused, Code: "queue_full", Why: "every endpoint of service com.example.Hello has a full queue (max_pending)"}},
+		Rules: []govern.Judgement{
+			{Rule: "till", Key: "service", Why: `is "com.example.Hello"; it must be till.*`},
+			{Rule: "batch", Key: "workload", Why: `is "shop/cart"; it must be batch/*`},
+			{Rule: "fast", Matches: true, Decides: []string{"deadline", "retry"}},
+			{Rule: "fair-use", Matches: true, Decides: []string{"limit"}, Passed: []string{"deadline"}},
+		},
+		Policy: []govern.Said{{Action: "deadline", Value: "200ms", Rule: "fast"}, {Action: "retry", Value: "at most 2 after lost, raced", Rule: "fast"}},
+		Limits: []proxy.LimitState{
+			{Rule: "fair-use", Key: "source 2f0c5c1e", Limit: "100 calls a second", Left: 12, InFlight: 3, Excess: "overflow"},
+			{Rule: "all", Key: "all", Limit: "5 in flight", Left: -1, InFlight: 5, Waiting: 2, WaitMS: -1, Excess: "queue"},
+		},
+		Settings: []proxy.Setting{
+			{Name: "timeout", Value: "1s", From: "registry"},
+			{Name: "mode", Value: "exclusive", From: "the framing"},
+			{Name: "balancer", Value: "p2c", From: "rules"},
+			{Name: "ordered", Value: "no", From: proxy.FromDefault},
+		},
+		Source: proxy.SourceState{
+			SourceStats: proxy.SourceStats{
+				Source: "2f0c5c1e", Workload: "shop/cart", Conns: 8, InFlight: 12, Bytes: 2048, Queued: 7, Weight: 1, WorkloadWeight: 2,
+				Quarantined: 1500 * time.Millisecond, Quarantines: 2,
+			},
+			Known: true, MostCalls: 1024, Share: 800, MostBytes: 64 << 20, MostQueued: 1024,
+		},
+		Tiers: []proxy.Tier{
+			{Near: "host", Healthy: 1, Share: 0.7, Endpoints: []proxy.Candidate{
+				{Endpoint: "10.0.0.1:9090", Weight: 100, Conns: 4, MostConns: 1024, InFlight: 3, LatencyUS: 447, AgoMS: 220, Version: "1.2", Health: usual},
+			}},
+			{Near: "far", Share: 0.3, Endpoints: []proxy.Candidate{
+				{Endpoint: "10.0.0.2:9090", Weight: 50, MostConns: 1024, Waiting: 7, AgoMS: -1, BackOffMS: 290, Failures: 3, Health: held},
+			}},
+		},
+		Remotes: []proxy.Candidate{{Endpoint: "10.1.0.7:7300", Weight: 100, Conns: 1, MostConns: 2, AgoMS: 61000, LatencyUS: 1800, Health: warm, Granted: 200}},
+		Budgets: []proxy.Budget{{Name: "retries", Left: 10, Share: 0.2, PerSecond: 10}, {Name: "requeues", Left: 1000, Share: 0.5, PerSecond: 1000}},
+		Calls:   map[string]uint64{"ok": 123435, "deadline": 20, "lost": 1},
+		Failed: []proxy.FailedCall{
+			{
+				At: at.Add(-time.Second), Code: "deadline", Text: "service com.example.Hello did not answer hello within 200ms (rule fast)", Source: "2f0c5c1e", Caller: "till",
+				Rule: "fast", TookUS: 200_400, QueuedUS: 1500,
+				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
+			},
+			{At: at.Add(-time.Minute), Code: "no_endpoint", Text: "bad\nnews", Source: "uid:0", Handed: true, Oneway: true},
+		},
+	}
+}
+
+func unknown() *proxy.Explanation {
+	return &proxy.Explanation{
+		Query: proxy.Query{Service: "com.example.Helo", Method: "hello"}, At: explained().At, Near: []string{"com.example.Hello"},
+		Verdict: proxy.Verdict{Outcome: proxy.OutcomeRefused, Code: "no_service", Why: "service com.example.Helo is not known here: is it in the registry?"},
+	}
+}
+
+// TestExplain compares with testdata, byte for byte.
+func TestExplain(t *testing.T) {
+	for name, x := range map[string]*proxy.Explanation{"explain": explained(), "explain-unknown": unknown()} {
+		var b strings.Builder
+		if err := Explain(&b, x, Options{}); err != nil {
+			t.Fatal(err)
+		}
+		path := "testdata/" + name + ".txt"
+		if *update {
+			if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		want, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b.String() != string(want) {
+			t.Errorf("%s: got:\n%s\nwant:\n%s", name, b.String(), want)
+		}
+		if strings.ContainsRune(b.String(), '\x1b') {
+			t.Errorf("%s: a terminal's words come through", name)
+		}
+	}
+}
+
+// TestExplainColor: colours are about the same text, and the columns stay where they are.
+func TestExplainColor(t *testing.T) {
+	var plain, colored strings.Builder
+	if err := Explain(&plain, explained(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := Explain(&colored, explained(), Options{Color: true}); err != nil {
+		t.Fatal(err)
+	}
+	text := colored.String()
+	if !strings.Contains(text, "\x1b[32mSENT\x1b[0m") {
+		t.Error("the verdict has no colour")
+	}
+	for _, c := range []string{bold, red, green, yellow, "0"} {
+		text = strings.ReplaceAll(text, "\x1b["+c+"m", "")
+	}
+	if text != plain.String() {
+		t.Errorf("with colours:\n%s\nwithout:\n%s", text, plain.String())
+	}
+}

@@ -1,0 +1,92 @@
+package cluster
+
+import (
+	"math/rand/v2"
+	"testing"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
+)
+
+// TestCommonTrouble: what all endpoints have in common is held against none, not even against the first of them that shows
+// it: a method that begins to fail, a database that becomes slow, a storm in which every endpoint fails half its calls.
+func TestCommonTrouble(t *testing.T) {
+	for _, b := range []string{"round-robin", "random", "least-active", "p2c"} {
+		for seed := range uint64(3) {
+			for name, trouble := range map[string]func(w *world) (govern.Class, int64){
+				"fails":     func(*world) (govern.Class, int64) { return govern.ClassFailed, 1e6 },
+				"slow":      func(*world) (govern.Class, int64) { return govern.ClassOK, 50e6 },
+				"deadlines": func(*world) (govern.Class, int64) { return govern.ClassDeadline, 1e9 },
+				"half": func(w *world) (govern.Class, int64) {
+					return []govern.Class{govern.ClassOK, govern.ClassFailed}[w.rnd.IntN(2)], 1e6
+				},
+				"two ways": func(w *world) (govern.Class, int64) {
+					return govern.ClassOK, []int64{1e5, 1e5, 20e6}[w.rnd.IntN(3)]
+				},
+				"uneven": func(w *world) (govern.Class, int64) { return govern.ClassOK, int64(1e5 * w.rnd.ExpFloat64() * 50) },
+			} {
+				w := newWorld(t, service(b, make([]int, 5)...))
+				w.rnd = rand.New(rand.NewPCG(seed, 2))
+				w.run(30*time.Second, 2e6, "a", "b")
+				w.behave = func(*Endpoint, string) (govern.Class, int64) { return trouble(w) }
+				w.run(60*time.Second, 2e6, "a", "b")
+				if n := w.ejected[ReasonErrors] + w.ejected[ReasonSlow]; n > 0 {
+					t.Errorf("%s, %s: %v", b, name, w.ejected)
+				}
+			}
+		}
+	}
+}
+
+// TestQuick: after a long good past, an endpoint that begins to fail is ejected after a few calls, and one of two that begin
+// to fail together is, too.
+func TestQuick(t *testing.T) {
+	for bad := 1; bad <= 2; bad++ {
+		w := newWorld(t, service("", make([]int, 5)...))
+		w.run(30*time.Second, 1e6, "a", "b", "c")
+		all := w.c.Endpoints()
+		w.behave = func(e *Endpoint, _ string) (govern.Class, int64) {
+			if e == all[0] || bad == 2 && e == all[1] {
+				return govern.ClassLost, 1e6
+			}
+			return govern.ClassOK, 1e6
+		}
+		w.run(time.Second, 1e6, "a", "b", "c")
+		if w.c.Held() != bad || w.failures > 40*bad {
+			t.Errorf("%d begin to fail: %d are held, and %d of 1000 calls failed", bad, w.c.Held(), w.failures)
+		}
+	}
+}
+
+// TestPartly: an endpoint that fails most of its calls, but not in a row, is found too.
+func TestPartly(t *testing.T) {
+	w := newWorld(t, service("", make([]int, 4)...))
+	bad, n := w.c.Endpoints()[2], 0
+	w.behave = func(e *Endpoint, _ string) (govern.Class, int64) {
+		if e == bad {
+			if n++; n%4 != 0 {
+				return govern.ClassFailed, 1e6
+			}
+		}
+		return govern.ClassOK, 1e6
+	}
+	w.run(30*time.Second, 5e6, "a")
+	if w.ejected[ReasonErrors] == 0 {
+		t.Errorf("it fails three of four calls: %v", w.ejected)
+	}
+}
+
+// TestFarIsNotSlow: an endpoint in another zone is further away and no slower for that.
+func TestFarIsNotSlow(t *testing.T) {
+	w := newWorld(t, zones(0, 3, 3))
+	for _, e := range w.c.Endpoints()[:2] {
+		e.Set(true, 0, Forever) // so that calls spill
+	}
+	w.behave = func(e *Endpoint, _ string) (govern.Class, int64) {
+		return govern.ClassOK, []int64{0, 2e5, 20e6}[e.near]
+	}
+	w.run(30*time.Second, 5e6, "a")
+	if w.ejected[ReasonSlow] > 0 || w.got[w.c.Endpoints()[5]] < 100 {
+		t.Errorf("%v; the far one had %d calls", w.ejected, w.got[w.c.Endpoints()[5]])
+	}
+}
