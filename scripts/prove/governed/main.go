@@ -16,6 +16,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
@@ -43,7 +44,7 @@ func parse(name string, rows []Row) Options {
 		names = append(names, r.Name)
 	}
 	flag.IntVar(&o.Pairs, "pairs", 7, "pairs of runs, one after the other")
-	flag.BoolVar(&o.Quick, "quick", false, "two pairs of short runs, for trying it out: no proof")
+	flag.BoolVar(&o.Quick, "quick", false, "two pairs of short runs, for trying out: no proof, invalid ones count")
 	flag.DurationVar(&o.Duration, "duration", 3*time.Second, "of one measured load")
 	flag.Float64Var(&o.Share, "share", 0.2, "of a core that the proxy has where it must be the bottleneck")
 	flag.StringVar(&o.out, "out", "", "folder for the raw results and the table (docs/bench/governance)")
@@ -96,7 +97,7 @@ func Main(name string, rows []Row) {
 	var text strings.Builder
 	code := table.Finish(io.MultiWriter(os.Stdout, &text))
 	if o.out != "" {
-		if err := keep(o.out, name, begun, text.String(), raw); err != nil {
+		if err := keep(o.out, name, begun, text.String(), table.Markdown(), raw); err != nil {
 			fmt.Fprintln(os.Stderr, name+":", err)
 			code = 1
 		}
@@ -128,12 +129,19 @@ func play(ctx context.Context, name string, r Row, o Options, table *prove.Table
 	}
 }
 
-// keep writes NAME.txt and NAME.json.
-func keep(dir, name string, begun time.Time, text string, raw []*Run) error {
+// keep writes NAME.txt and NAME.json, and the table into the page beside the folder, where there is one.
+func keep(dir, name string, begun time.Time, text, markdown string, raw []*Run) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	head := fmt.Sprintf("make %s, begun %s\n\n", name, begun.UTC().Format("2006-01-02 15:04"))
+	at := begun.UTC().Format("2006-01-02 15:04")
+	head := fmt.Sprintf("make %s, begun %s\n\n", name, at)
+	page := strings.TrimSuffix(filepath.Clean(dir), "/") + ".md"
+	if _, err := os.Stat(page); err == nil {
+		if err := targets.Rewrite(page, name, "Run of "+at+" ([table](governance/"+name+".txt), [all runs](governance/"+name+".json)).\n\n"+markdown); err != nil {
+			return err
+		}
+	}
 	if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(head+text), 0o644); err != nil {
 		return err
 	}
