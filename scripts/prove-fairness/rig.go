@@ -129,10 +129,14 @@ func (r *rig) busyRate(ctx context.Context, size int) (float64, error) {
 		if err != nil {
 			return 0, err
 		}
+		var done float64
+		for _, x := range run.Sources {
+			done += float64(x.Calls) / x.Seconds
+		}
 		used := run.Cores["bellhop"] / r.Share
 		run.Figures["calls/s"], run.Figures["share of the quota used"] = guess, used
 		switch {
-		case used > 0.95:
+		case used > 0.95, done < 0.95*guess: // too much, for the proxy or for us
 			guess *= 0.7
 		case math.Abs(used-busy) < 0.06:
 			return guess, nil

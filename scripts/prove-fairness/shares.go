@@ -57,7 +57,7 @@ func equal(ctx context.Context, s *governed.Stage) error {
 	}
 	sources := func(t string) (all []governed.Source) {
 		for i, u := range units {
-			all = append(all, one(u, t, 0, 4+2*i, 6, small))
+			all = append(all, one(u, t, 0, 4+2*i, 12, small))
 		}
 		return all
 	}
@@ -88,7 +88,7 @@ func weights(ctx context.Context, s *governed.Stage) error {
 	}
 	sources := func(t string) (all []governed.Source) {
 		for _, u := range units {
-			all = append(all, one(u, t, 0, 24, 8, small))
+			all = append(all, one(u, t, 0, 24, 16, small))
 		}
 		return all
 	}
@@ -126,9 +126,9 @@ func workloads(ctx context.Context, s *governed.Stage) error {
 	const solo = "solo.service"
 	sources := func(t string) (all []governed.Source) {
 		for _, u := range many {
-			all = append(all, one(u, t, 0, 2, 4, small))
+			all = append(all, one(u, t, 0, 2, 6, small))
 		}
-		return append(all, one(solo, t, 0, 24, 8, small))
+		return append(all, one(solo, t, 0, 24, 16, small))
 	}
 	run := func(ctx context.Context) (*governed.Run, error) { return r.through(ctx, sources) }
 	var inner []float64

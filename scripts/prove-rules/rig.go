@@ -31,6 +31,11 @@ func serve(s *governed.Stage, version, framing string, args ...string) (endpoint
 
 // proxy starts a bellhop with these endpoints of the service bench.
 func proxy(ctx context.Context, s *governed.Stage, framing, rules string, list []endpoint) (*prove.Bellhop, error) {
+	return proxyOf(ctx, s, "", framing, rules, list)
+}
+
+// proxyOf is proxy with another binary; "": the one under proof.
+func proxyOf(ctx context.Context, s *governed.Stage, binary, framing, rules string, list []endpoint) (*prove.Bellhop, error) {
 	var text []string
 	for _, e := range list {
 		text = append(text, fmt.Sprintf("{addr: %q, version: %q}", e.addr, e.version))
@@ -38,7 +43,7 @@ func proxy(ctx context.Context, s *governed.Stage, framing, rules string, list [
 	return s.Start(ctx, "bellhop", &prove.Bellhop{
 		Config:   "workers: 1\nlisteners:\n  - {net: unix, addr: call.sock}\n",
 		Services: fmt.Sprintf("services:\n  bench: {framing: %s, max_connections: 1000, endpoints: [%s]}\n", framing, strings.Join(text, ", ")),
-		Rules:    rules,
+		Rules:    rules, Binary: binary,
 	}, 0)
 }
 

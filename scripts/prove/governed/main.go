@@ -26,6 +26,7 @@ type Options struct {
 	Quick    bool
 	Duration time.Duration // of one measured load
 	Share    float64       // of a core that a proxy has where it is to be scarce
+	Base     string        // another bellhop to compare the price of a call with; "": none
 	out      string
 	only     []string
 }
@@ -47,6 +48,7 @@ func parse(name string, rows []Row) Options {
 	flag.BoolVar(&o.Quick, "quick", false, "two pairs of short runs, for trying out: no proof, invalid ones count")
 	flag.DurationVar(&o.Duration, "duration", 3*time.Second, "of one measured load")
 	flag.Float64Var(&o.Share, "share", 0.2, "of a core that the proxy has where it must be the bottleneck")
+	flag.StringVar(&o.Base, "base", "", "another bellhop binary, such as one of the release before, that the price of a call is compared with too")
 	flag.StringVar(&o.out, "out", "", "folder for the raw results and the table (docs/bench/governance)")
 	only := flag.String("only", "", "these rows, separated by commas, of "+strings.Join(names, ", "))
 	flag.Parse()
