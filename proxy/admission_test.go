@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/pressure"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -34,6 +35,7 @@ func newTier(t *testing.T, grant remote.Grant) *tier {
 func (r *tier) capacity(n int64) {
 	r.p.guard.capacity.Store(n)
 	r.p.guard.active.Store(true)
+	r.p.guard.level.Store(uint32(pressure.Refuse))
 }
 
 // header makes a THeader call.
@@ -116,6 +118,13 @@ func TestAdmission(t *testing.T) {
 		t.Errorf("backup: %s", text)
 	}
 	other := r.open("other")
+	r.p.guard.level.Store(uint32(pressure.AskToMove))
+	early := r.open("early")
+	early.bring(frame("Echo:say", 1, 13, 1, "x"))
+	if text := r.fault(early); text != "" {
+		t.Errorf("backup, before the last level: %q", text)
+	}
+	r.p.guard.level.Store(uint32(pressure.Refuse))
 	other.bring(frame("Echo:say", 1, 12, 1, "x"))
 	if text := r.fault(other); !strings.HasPrefix(text, "not executed: the remote proxy has more calls") {
 		t.Errorf("backup, beyond all: %q", text)
@@ -123,7 +132,7 @@ func TestAdmission(t *testing.T) {
 	if w := &r.w.stats; w.measures[measureOverflow] != 1 || w.measures[measureGoHome] != 1 || w.measures[measureBackup] != 1 {
 		t.Errorf("counted %v", w.measures)
 	}
-	if n := r.echo(r.e1); n != 10 {
+	if n := r.echo(r.e1); n != 11 {
 		t.Errorf("%d calls reached the endpoint", n)
 	}
 	say(3)

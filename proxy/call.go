@@ -45,7 +45,8 @@ type call struct {
 	overdue      bool // missed its deadline; its reply may come yet
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
-	spilled      bool // ... though it could have been served here
+	spilled      bool // ... because this proxy has more than it can or may carry
+	returns      bool // ... and is kept, to be served here if the remote proxy does not run it
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
 	unext, uprev *call  // the connection's calls

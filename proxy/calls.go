@@ -87,6 +87,7 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 		c.wouldHandOver(code)
 	}
 	c.handed, c.tries = true, attempts{}
+	c.spilled = atOnce(code)
 	c.cluster = w.table.Remotes
 	for c.tries.more() {
 		ep := c.pick(w)
@@ -94,7 +95,7 @@ func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool
 			break
 		}
 		c.tries.offered(ep)
-		if w.poolOf(w.table.Remotes, ep).submit(c, m) == protocol.CodeOK {
+		if pl := w.poolOf(w.table.Remotes, ep); c.spilled && pl.leaves(c, m) || !c.spilled && pl.submit(c, m) == protocol.CodeOK {
 			if c.dry == nil {
 				w.stats.handedOver[code]++
 			}
@@ -133,9 +134,13 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		return
 	}
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
+		if c.returns {
+			w.comeBack(c)
+			return
+		}
 		text, _, _ := protocol.AppException(m.Body, m.Payload)
 		code := protocol.CodeNoEndpoint
-		if c.spilled { // what this proxy has too much of, and the remote one too: it is not served here after all
+		if c.spilled { // what this proxy has too much of, and the remote one too
 			code = protocol.CodeOverload
 		}
 		w.fail(c, protocol.Fault{Code: code, Message: "remote proxy: " + string(text)})

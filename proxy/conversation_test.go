@@ -282,8 +282,8 @@ func (k *talk) step(w []string) error {
 		return k.look(w[0], w[1:])
 	case "breaker":
 		return k.breaker(w[1:])
-	case "failed":
-		return k.failed(w[1:])
+	case "failed", "failed-by":
+		return k.failed(w[0], w[1:])
 	case "swap":
 		k.setTable(k.later)
 		k.woken = true

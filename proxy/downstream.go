@@ -20,6 +20,7 @@ type downstream struct {
 	outOfOrder bool // replies are matched by sequence
 	handoff    bool // an admitted hand-off connection
 	grant      remote.Grant
+	peak       int          // calls in flight, the most since a grant was told
 	told       remote.Grant // a smaller one, when the proxy is hard pressed
 	host       *hostUse     // of a caller that was asked to move; nil: it was not
 	openedAt   int64

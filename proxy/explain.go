@@ -43,6 +43,7 @@ type Explanation struct {
 	Rules     []govern.Judgement `json:"rules"`    // all, in their order
 	Policy    []govern.Said      `json:"policy"`   // what they decide, but for limits
 	Limits    []LimitState       `json:"limits"`   // that count such a call
+	Pressure  Pressure           `json:"pressure"` // on the proxy, and what it does about it
 	Source    SourceState        `json:"source"`
 	Tiers     []Tier             `json:"tiers"`             // endpoints, the nearest first
 	Panicking bool               `json:"panicking"`         // too few endpoints are healthy: health is not looked at
@@ -94,6 +95,9 @@ type SourceState struct {
 	Share      int64             `json:"calls_share"` // in flight, when all is wanted
 	MostBytes  int64             `json:"bytes_bound"`
 	MostQueued int               `json:"queued_bound"`
+	Excess     float64           `json:"excess"` // share of its calls that the proxy wants gone
+	Moved      bool              `json:"asked_to_move"`
+	Privileged bool              `json:"privileged"`
 }
 
 // Tier is endpoints that are equally near.
@@ -183,6 +187,7 @@ func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	} else {
 		x.Near = near(t.Names(), q.Service)
 	}
+	x.Pressure = p.Pressure()
 	x.Remotes = p.remotesOf(t.Remotes, all)
 	x.Budgets = addBudgets(all)
 	return x, err
@@ -275,6 +280,7 @@ func (p *Proxy) sourceState(src *source, known bool) SourceState {
 	return SourceState{
 		SourceStats: src.stats(p.clock()), Known: known, Namespace: src.Namespace, Unit: src.Unit, Labels: src.Labels,
 		MostCalls: lim.SourceCalls, Share: min(p.fairShare(src), int64(lim.SourceCalls)), MostBytes: lim.SourceBytes, MostQueued: lim.SourceQueued,
+		Excess: float64(src.excess.Load()) / spillOne, Moved: src.moved.Load(), Privileged: src.privileged.Load(),
 	}
 }
 

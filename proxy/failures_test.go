@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/registry"
@@ -11,7 +12,7 @@ import (
 
 // failed: "failed none" or "failed SERVICE METHOD CODE SOURCE [e1=CLASS …] [words of its text]": the newest failed call that
 // is remembered of the method.
-func (k *talk) failed(args []string) error {
+func (k *talk) failed(word string, args []string) error {
 	if args[0] == "none" {
 		if n := k.w.failures.kept(); n != 0 {
 			return fmt.Errorf("%d are remembered", n)
@@ -23,6 +24,14 @@ func (k *talk) failed(args []string) error {
 		return fmt.Errorf("none is remembered of %s:%s", args[0], args[1])
 	}
 	f := all[0]
+	if word == "failed-by" {
+		// Timers have the grain of the wheel, and may be late by it.
+		late := time.Duration(f.QueuedUS)*time.Microsecond - duration(k.t.(*testing.T), args[3])
+		if f.Rule != args[2] || late < 0 || late > 2*time.Duration(tick) {
+			return fmt.Errorf("got rule %q, queued for %dµs", f.Rule, f.QueuedUS)
+		}
+		return nil
+	}
 	got := f.Code + " " + f.Source
 	var words []string
 	for i, w := range args[2:] {

@@ -170,7 +170,7 @@ func (d *downstream) grantExtra(m *protocol.Message) {
 	if !due && g.Calls >= d.told.Calls-d.told.Calls/8 && g.Calls <= d.told.Calls+d.told.Calls/8 {
 		return
 	}
-	d.grantedAt, d.told = d.w.now, g
+	d.grantedAt, d.told, d.peak = d.w.now, g, d.inFlight
 	m.Extra = append(m.Extra[:0], protocol.KV{Key: keyGrant, Value: g.Value()})
 }
 

@@ -37,6 +37,7 @@ type guard struct {
 	capacity atomic.Int64  // calls in flight that a remote proxy takes
 	ratio    atomic.Uint32 // what grants are multiplied by, of ratioOne; 0: they are whole
 	overflow atomic.Int64  // calls in flight of hand-off connections
+	peak     atomic.Int64  // the most there were since the guard looked last
 	granted  atomic.Int64  // calls in flight that remote proxies grant
 	grants   atomic.Int64  // connections that have a grant
 	until    atomic.Int64  // all goes to the remote tier until then, worker clock; 0: it does not
@@ -49,6 +50,8 @@ type guard struct {
 	quiet   int
 	looked  int64 // at the sources' work
 	load    float64
+	mean    pressure.Sample // over about half a second
+	demand  float64         // peak, likewise
 	list    []pressure.Moved
 	entered [pressure.NumLevels]uint64
 	asked   uint64 // sources that were asked to move
@@ -72,7 +75,7 @@ func (g *guard) init(p *Proxy) {
 }
 
 // leastCapacity is what a worker of a remote proxy takes in flight however hard pressed it is.
-const leastCapacity = 16
+const leastCapacity = 4
 
 // wake brings the guard round. Safe for concurrent use, never waits.
 func (g *guard) wake() {
@@ -135,7 +138,10 @@ func (g *guard) decide(now int64, x pressure.Sample) {
 		g.entered[s.Level]++
 		g.p.logLevel(before.Level, s)
 	}
-	g.load += (g.loadOf(x) - g.load) * 0.2 // a mean over about half a second
+	g.load += (g.loadOf(x) - g.load) * meanBlend
+	for i := range x {
+		g.mean[i] += (x[i] - g.mean[i]) * meanBlend
+	}
 	g.level.Store(uint32(s.Level))
 	g.p.SetLend(s.Lend)
 	toRemote := g.drainsToRemote(now)
@@ -234,15 +240,24 @@ func (g *guard) budget() int64 {
 	}
 }
 
+// A proxy that uses all of its CPU quota is stopped for most of a period: what it refuses then is not refused at once. So some
+// of it is left.
+const (
+	fullCPU   = 0.95
+	meanBlend = 0.2 // weight of a sample
+)
+
 // admission is a remote proxy's: how many calls it takes in flight, and what of it each hand-off connection is told.
 func (g *guard) admission(now int64, s pressure.State) {
-	congested := s.Signals[pressure.Delay] > 0.5 || s.Signals[pressure.CPU] > 0.9 && s.Signals[pressure.Delay] > 0.1 || s.Level >= pressure.Refuse
+	delay := g.p.cfg.Protection.Pressure.Signals[pressure.Delay]
+	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse
 	capacity := g.cap.Observe(time.Duration(now), congested, g.p.inFlight.Load())
 	g.capacity.Store(int64(capacity))
+	g.demand = max(float64(g.peak.Swap(g.overflow.Load())), g.demand*(1-meanBlend))
 	ratio := uint32(0)
 	if g.cap.Limited() {
 		free := float64(capacity)*(1-g.p.cfg.Protection.Reserve) - float64(g.p.inFlight.Load()-g.overflow.Load())
-		ratio = uint32(max(1, min(max(free, 0)/float64(max(g.overflow.Load(), 1)), 64)*ratioOne))
+		ratio = uint32(max(1, min(max(free, 0)/max(g.demand, 1), 64)*ratioOne))
 	}
 	g.ratio.Store(ratio)
 }

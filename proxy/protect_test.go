@@ -233,6 +233,38 @@ func TestDrainToRemote(t *testing.T) {
 	}
 }
 
+// TestComesBack: a call that the host is drained of, and that the remote proxy does not run, is served here, and goes nowhere else.
+func TestComesBack(t *testing.T) {
+	p := newPressed(t, 8, nil)
+	a := p.open("a")
+	p.p.DrainToRemote(time.Minute)
+	a.bring(frame("Echo:say", 1, 7, 1, "back"))
+	m := p.calls(p.r1)[0]
+	to := protocol.ReplyTo{}
+	to.SetFrom(m)
+	p.r1.bring(p.p.codecs[protocol.THeader].AppendFault(nil, protocol.Fault{Code: protocol.CodeOverload, Message: "full"}, &to))
+	here := p.calls(p.e1)
+	if len(here) != 1 || structString(here[0].Body, here[0].Payload) != "back" || len(p.calls(p.r1)) != 0 {
+		t.Fatalf("%d calls are served here", len(here))
+	}
+	p.reply(p.e1, protocol.FramedBinary, here[0], stringStruct(0, "re"), nil)
+	if got := p.decoded(a.taken(), protocol.FramedBinary); got.Type != protocol.MessageReply || got.Seq != 7 {
+		t.Errorf("got %v with sequence %d", got.Type, got.Seq)
+	}
+}
+
+// TestBoundsDoNotWait: calls beyond a bound of this proxy leave at once or are answered: waiting for the remote tier they would
+// go on filling the bound, and nothing would be served here any more.
+func TestBoundsDoNotWait(t *testing.T) {
+	p := newPressed(t, 2, func(c *Config) { c.Limits.SourceCalls = 3 })
+	for i := range 8 {
+		p.open("a").bring(frame("Echo:say", 1, int32(i), 1, "x"))
+	}
+	if away, here := len(p.calls(p.r1)), len(p.calls(p.e1)); away != 2 || here != 3 || p.p.inFlight.Load() != 5 {
+		t.Errorf("%d handed over, %d served here, %d in flight", away, here, p.p.inFlight.Load())
+	}
+}
+
 // TestOrderedStays: calls of an ordered service are not handed over: they would overtake each other.
 func TestOrderedStays(t *testing.T) {
 	snap := echoSnapshot()

@@ -146,7 +146,12 @@ func (c *call) wouldFail(f protocol.Fault) {
 // wouldHandOver notes why a rehearsed call goes to the remote tier.
 func (c *call) wouldHandOver(code protocol.Code) {
 	c.dry.code, c.dry.Why, c.dry.Rule = code, describe(code, c), c.decidedBy(code)
-	if code == protocol.CodeOK {
+	switch code {
+	case protocol.CodeOverload:
+		c.dry.Why = "the proxy protects itself, and the source has more than its share"
+	case protocol.CodeDraining:
+		c.dry.Why = "the host is drained to the remote tier"
+	case protocol.CodeOK:
 		c.dry.Rule = c.policy.By[govern.ActRemote]
 		c.dry.Why = "rule " + c.dry.Rule + " says so"
 	}

@@ -69,7 +69,7 @@ func (c *call) retryOf() *govern.Retry {
 // keepFrame has a call that is sent keep its frame where it may be sent again: always where it is small, for its server may
 // shed it; else only where it may run twice. One that has waited has it already: of a large one the stub, which is no call.
 func (c *call) keepFrame(m *protocol.Message) {
-	keeps := c.mayRunTwice() && (c.idempotent || len(m.Frame) <= smallFrame && !c.handed)
+	keeps := c.mayRunTwice() && (c.idempotent || c.returns || len(m.Frame) <= smallFrame && !c.handed)
 	switch {
 	case !keeps:
 		c.kept = c.kept[:0]

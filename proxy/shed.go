@@ -41,11 +41,13 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		return false
 	}
 	if g.until.Load() > w.now {
+		c.kept, c.keptCodec, c.returns = append(c.kept[:0], m.Frame...), c.d.codec, true
 		if w.spillOver(c, m, protocol.CodeDraining) {
 			w.measured(c, measureDrained)
 			return true
 		}
-		return false // the grant is used up: served here
+		c.returns = false // the grant is used up: served here
+		return false
 	}
 	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills(c.dry == nil) {
 		return false
@@ -112,6 +114,24 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 	return false
 }
 
+// comeBack serves a call here after all: the remote proxy that the host is drained to did not run it.
+func (w *worker) comeBack(c *call) {
+	w.stats.measures[measureServed]++
+	c.handed, c.spilled, c.returns, c.tries, c.hops = false, false, false, attempts{}, remote.MaxHops // it goes nowhere else
+	w.resubmit(c, c.keptCodec, c.kept)
+}
+
+// atOnce tells for what reasons calls are handed over only where they can leave at once. A call that waited for a remote proxy
+// would still count here, so that a remote tier that is slower than this proxy would fill it with calls that wait.
+func atOnce(code protocol.Code) bool {
+	switch code {
+	case protocol.CodeSourceCalls, protocol.CodeTotalCalls, protocol.CodeQueueFull, protocol.CodeLimit, protocol.CodeOverload,
+		protocol.CodeSourceQueue, protocol.CodeDraining:
+		return true
+	}
+	return false
+}
+
 // firstWaiting bounds the calls that wait for the first connection to a remote proxy instead of being served here.
 const firstWaiting = 64
 
@@ -154,7 +174,7 @@ func (w *worker) full(c *call) bool {
 		}
 		w.goHome(c)
 	default:
-		if n <= limit {
+		if n <= limit || pressure.Level(g.level.Load()) < pressure.Refuse { // shrinking what the others get comes first
 			return false
 		}
 		w.measured(c, measureBackup)
@@ -232,7 +252,7 @@ func (g *guard) grant(d *downstream) remote.Grant {
 	if ratio == 0 {
 		return out
 	}
-	calls := int32(min(int64(d.inFlight)*int64(ratio)/ratioOne, int64(out.Calls)))
+	calls := int32(min(int64(max(d.peak, d.inFlight))*int64(ratio)/ratioOne, int64(out.Calls)))
 	calls = max(calls, min(leastGrant, out.Calls))
 	if out.Bytes > 0 {
 		out.Bytes = max(1, out.Bytes*int64(calls)/int64(out.Calls))

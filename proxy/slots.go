@@ -35,7 +35,11 @@ func (d *downstream) adopt(c *call) {
 func (d *downstream) count(n int64) {
 	switch {
 	case d.handoff:
-		d.w.p.guard.overflow.Add(n)
+		g := &d.w.p.guard
+		if all := g.overflow.Add(n); all > g.peak.Load() {
+			g.peak.Store(all) // workers may lose a little to each other
+		}
+		d.peak = max(d.peak, d.inFlight)
 	case d.host != nil:
 		d.host.calls.Add(n)
 	}

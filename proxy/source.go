@@ -21,7 +21,7 @@ type source struct {
 	calls         atomic.Int64 // in flight
 	bytes         atomic.Int64 // buffered
 	conns         atomic.Int64
-	queued        atomic.Int64 // calls that wait for a connection
+	queued        atomic.Int64 // calls that wait, for a connection or a limit
 	lookups       atomic.Int64 // services being looked up for it, over all workers
 	total         atomic.Uint64
 	failed        atomic.Uint64

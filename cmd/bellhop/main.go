@@ -102,7 +102,7 @@ Exit codes: 0 it went well, 1 it failed, 2 the command line or a configuration i
 	root.SetFlagErrorFunc(func(c *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w; see %s --help", err, c.CommandPath()))
 	})
-	root.AddCommand(newLocal(), newRemote(), newStatus(), newDrain(), newCheck(), newRules(), newExplain(), newVersion(), call.Command(), demo.Command())
+	root.AddCommand(newLocal(), newRemote(), newStatus(), newDrain(), newBreaker(), newCheck(), newRules(), newExplain(), newVersion(), call.Command(), demo.Command())
 	argumentErrors(root)
 	return root
 }

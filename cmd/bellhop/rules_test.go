@@ -145,6 +145,52 @@ func TestRules(t *testing.T) {
 	})
 }
 
+// TestRulesForCalls: rules take hold of calls under a running proxy, are counted, and are there after a restart before any
+// call is.
+func TestRulesForCalls(t *testing.T) {
+	h := newHost(t)
+	h.write("services.d/demo.yaml", "services:\n  demo.Echo: {framing: osp, endpoints: ["+echoServer(t, nil)+"]}\n")
+	path := h.write("rules.yaml", "version: 1\nrules:\n"+
+		"  - {name: mine, match: {method: secret, source: \"*\", not: {caller: admin}}, access: deny}\n"+
+		"  - {name: one a minute, match: {service: demo.*, method: rare}, limit: {rate: 1, per: 1m, by: [source]}}\n")
+	cfg := h.quick("local", "rules: {path: "+path+"}")
+	p := begin(t, "local", "-c", cfg)
+	c := h.caller("local", h.await("local", serving))
+	refused := func(method, code, words string) {
+		t.Helper()
+		var re *osppeer.RetError
+		if _, err := c.Call("demo.Echo", method, argument, 5*time.Second); !errors.As(err, &re) || re.Reply.RetCode != code || !strings.Contains(err.Error(), words) {
+			t.Errorf("%s: %v", method, err)
+		}
+	}
+	for _, method := range []string{"say", "rare"} {
+		if _, err := c.Call("demo.Echo", method, argument, 5*time.Second); err != nil {
+			t.Fatal(err)
+		}
+	}
+	refused("rare", "Err-Core-429", "rule one a minute limits source ")
+	refused("secret", "Err-Core-403", "rule mine denies source ")
+	_, metrics := h.get("local", "/metrics")
+	mustHave(t, metrics, "bellhop_rules_for_calls 2", `bellhop_rule_calls_total{action="access",rule="mine"} 1`, `bellhop_rule_calls_total{action="limit",rule="one a minute"} 2`,
+		`bellhop_rule_limited_total{outcome="rejected",rule="one a minute"} 1`, `bellhop_rule_limit_keys{rule="one a minute"} 1`)
+	h.write("rules.yaml", "version: 1\nrules: [{name: mine, match: {method: say}, access: deny}]\n")
+	eventually(t, "the new rules are in force", func() bool {
+		_, err := c.Call("demo.Echo", "say", argument, 5*time.Second)
+		return err != nil
+	})
+	refused("say", "Err-Core-403", "rule mine denies source ")
+	_ = c.Close()
+	if code := p.end(syscall.SIGTERM); code != exitOK {
+		t.Errorf("exit code %d", code)
+	}
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	begin(t, "local", "-c", cfg)
+	c = h.caller("local", h.await("local", serving))
+	refused("say", "Err-Core-403", "rule mine denies source ")
+}
+
 // TestRulesCheck: every problem of every file, with line and key, and exit code 2.
 func TestRulesCheck(t *testing.T) {
 	h := newHost(t)

@@ -288,6 +288,7 @@ func TestVersionAndCheck(t *testing.T) {
 func TestHelp(t *testing.T) {
 	commands := newRoot().Commands()
 	commands = append(commands, newRules().Commands()...)
+	commands = append(commands, newBreaker().Commands()...)
 	for _, c := range commands {
 		if c.Hidden || c.Name() == "help" || c.Name() == "completion" {
 			continue

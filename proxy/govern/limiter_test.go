@@ -90,7 +90,7 @@ func TestConcurrency(t *testing.T) {
 // TestWaiting: how many may wait is a bound.
 func TestWaiting(t *testing.T) {
 	b := bucketOf(&Limit{Concurrency: 1})
-	if !b.Join(2) || !b.Join(2) || b.Join(2) || b.Waiting() != 2 {
+	if first, second, third := b.Join(2), b.Join(2), b.Join(2); !first || !second || third || b.Waiting() != 2 {
 		t.Errorf("%d wait", b.Waiting())
 	}
 	b.Leave()

@@ -60,7 +60,7 @@ func TestPatterns(t *testing.T) {
 		}
 	}
 	pattern(t, "~"+strings.Repeat("a", MaxRegex))
-	if !(Patterns)(nil).take("") || !(Patterns)(nil).takeBytes(nil) || patterns(t, "a", "b*").take("c") || !patterns(t, "a", "b*").take("bc") {
+	if !Patterns(nil).take("") || !Patterns(nil).takeBytes(nil) || patterns(t, "a", "b*").take("c") || !patterns(t, "a", "b*").take("bc") {
 		t.Error("a list of patterns takes what is like one of them, and none take everything")
 	}
 }

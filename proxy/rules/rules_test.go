@@ -158,10 +158,12 @@ func TestDocumented(t *testing.T) {
 			t.Errorf("example %d changes nothing of the services that the tests have, or has rules and no call:\n%s", i+1, e[1])
 		}
 	}
-	for _, key := range []string{"version", "defaults", "services", "zones", "timeout", "balancer", "max_connections", "max_pending", "depth", "framing", "mode", "oneway", "idempotent", "prefer_zone", "weights", "match", "weight", "addr", "labels", "zone", "cidr", "host", "rules", "sources", "name", "deadline", "retry", "limit", "breaker", "access", "split", "subset", "remote",
+	for _, key := range []string{
+		"version", "defaults", "services", "zones", "timeout", "balancer", "max_connections", "max_pending", "depth", "framing", "mode", "oneway", "idempotent", "prefer_zone", "weights", "match", "weight", "addr", "labels", "zone", "cidr", "host", "rules", "sources", "name", "deadline", "retry", "limit", "breaker", "access", "split", "subset", "remote",
 		"method", "caller", "source", "namespace", "workload", "unit", "pod_labels", "header", "not", "on", "attempts", "backoff", "max_backoff", "per_try",
 		"rate", "per", "burst", "concurrency", "by", "over", "queue_for", "queue_most", "scope", "window", "min_calls", "error_share", "slow", "slow_share",
-		"open_for", "max_open", "probes", "max_share", "parts", "sticky", "strict", "workload_weight", "privileged"} {
+		"open_for", "max_open", "probes", "max_share", "parts", "sticky", "strict", "workload_weight", "privileged",
+	} {
 		if !strings.Contains(page, "| `"+key+"` |") && !strings.Contains(page, "."+key+"` |") {
 			t.Errorf("docs/rules.md has no row for %s", key)
 		}

@@ -42,6 +42,30 @@ func TestWorkloads(t *testing.T) {
 	}
 }
 
+// TestPodLabels: labels are those of the pod as it is now, and so many of them.
+func TestPodLabels(t *testing.T) {
+	p := newPods(&resource{}, 3)
+	o := &corev1.Pod{ObjectMeta: metav1.ObjectMeta{Name: "a", Namespace: "ns", UID: "u", Labels: map[string]string{"team": "x"}}}
+	p.set(readPod(o))
+	if got := p.Labels("u"); len(got) != 1 || got["team"] != "x" {
+		t.Errorf("%v", got)
+	}
+	o.Labels["team"] = "y"
+	for i := range 2 * maxLabels {
+		o.Labels[fmt.Sprintf("z%03d", i)] = "v"
+	}
+	if got := p.Labels("u"); got["team"] != "x" {
+		t.Errorf("what is kept has changed: %v", got)
+	}
+	p.set(readPod(o))
+	if got := p.Labels("u"); len(got) != maxLabels || got["team"] != "y" || got["z000"] != "v" {
+		t.Errorf("%d labels: %v", len(got), got)
+	}
+	if p.Labels("another") != nil {
+		t.Error("an unknown pod has labels")
+	}
+}
+
 // TestPodByIP: an address is the pod's that has it now.
 func TestPodByIP(t *testing.T) {
 	p := newPods(&resource{}, 3)

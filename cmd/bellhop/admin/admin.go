@@ -101,6 +101,8 @@ func New(src Sources) *Server {
 	mux.HandleFunc("POST /drain", s.drain)
 	mux.HandleFunc("GET /explain", s.explain)
 	mux.HandleFunc("GET /clusters", s.clusters)
+	mux.HandleFunc("GET /breakers", s.breakers)
+	mux.HandleFunc("POST /breakers", s.setBreaker)
 	mux.HandleFunc("GET /sources", s.sources)
 	mux.HandleFunc("GET /status", s.status)
 	mux.HandleFunc("GET /registry", s.registry)
@@ -125,7 +127,7 @@ func (s *Server) Serve(l net.Listener) { _ = s.http.Serve(l) } // ends with ErrS
 func (s *Server) Close() { _ = s.http.Close() }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /explain?service=S&method=M /clusters /registry /sources /debug/pprof/")
+	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /explain?service=S&method=M /clusters /breakers /registry /sources /debug/pprof/")
 }
 
 // healthz: the process answers and its workers come round. A platform restarts what fails here.

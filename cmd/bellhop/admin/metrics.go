@@ -23,6 +23,7 @@ const prefix = "bellhop_"
 var labelOf = map[string]string{
 	"malformed": "reason", "bad_replies": "reason", "caller_closed": "reason", "endpoint_closed": "reason",
 	"handed_over": "code", "retried": "class", "refused_messages": "code", "protection_measures": "measure", "detected": "framing",
+	"ejections": "reason",
 }
 
 // collector turns the data plane's counters into metrics at each scrape. It is an unchecked collector: which counters
@@ -43,6 +44,7 @@ func (c collector) Collect(out chan<- prometheus.Metric) {
 	c.methods(e, st)
 	c.sources(e)
 	c.endpoints(ctx, e)
+	c.breakersOpen(e)
 	c.registry(e)
 	c.ensembles(e)
 	c.kubernetes(e)
@@ -182,7 +184,7 @@ func (c collector) endpoints(ctx context.Context, e emitter) {
 	if err != nil {
 		return // bellhop_workers_counted shows it
 	}
-	type sum struct{ known, down, conns, waiting float64 }
+	type sum struct{ known, down, ejected, conns, waiting float64 }
 	by := map[string]*sum{}
 	for _, p := range list {
 		t := by[p.Service]
@@ -196,12 +198,16 @@ func (c collector) endpoints(ctx context.Context, e emitter) {
 		if p.Down {
 			t.down++
 		}
+		if p.Health != nil && p.Health.State != "closed" {
+			t.ejected++
+		}
 	}
 	labels := []string{"service"}
 	for _, name := range slices.Sorted(maps.Keys(by)) {
 		t := by[name]
 		e.gauge("service_endpoints", "endpoints known of a service", t.known, labels, name)
 		e.gauge("service_endpoints_backing_off", "endpoints of a service that are not tried after failed connects", t.down, labels, name)
+		e.gauge("service_endpoints_ejected", "endpoints of a service that calls are kept away from, half-open ones included", t.ejected, labels, name)
 		e.gauge("service_endpoint_connections", "connections to endpoints of a service; bound: max_connections each", t.conns, labels, name)
 		e.gauge("service_calls_waiting", "calls that wait for a connection; bound: max_pending per endpoint and worker", t.waiting, labels, name)
 	}

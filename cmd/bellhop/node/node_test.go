@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -250,6 +251,36 @@ func TestIdentify(t *testing.T) {
 	defer server.Close()
 	if got, err := who(server); err != nil || got.Source == "" || got.Workload == "" {
 		t.Errorf("over a unix socket: %+v, %v", got, err)
+	}
+}
+
+// TestIdentityOf: the data plane knows of a source what rules match by.
+func TestIdentityOf(t *testing.T) {
+	labels := map[string]string{"team": "a"}
+	describe := func(uid string) (string, map[string]string) {
+		if uid == "u1" {
+			return "shop", labels
+		}
+		return "", nil
+	}
+	for _, c := range []struct {
+		source identity.Source
+		want   proxy.Identity
+	}{
+		{identity.Source{Kind: identity.Pod, Key: "u1", Workload: "shop/cart"}, proxy.Identity{Source: "u1", Workload: "shop/cart", Namespace: "shop", Labels: labels}},
+		{identity.Source{Kind: identity.Pod, Key: "u2", Workload: "u2"}, proxy.Identity{Source: "u2", Workload: "u2"}},
+		{identity.Source{Kind: identity.Unit, Key: "web@7.service", Workload: "web@.service"}, proxy.Identity{Source: "web@7.service", Workload: "web@.service", Unit: "web@7.service"}},
+		{identity.Source{Kind: identity.User, Key: "uid:0", Workload: "uid:0"}, proxy.Identity{Source: "uid:0", Workload: "uid:0"}},
+	} {
+		if got := identityOf(c.source, describe); !reflect.DeepEqual(got, c.want) {
+			t.Errorf("%+v is %+v", c.source, got)
+		}
+		if got := identityOf(c.source, nil); got.Source != c.want.Source || got.Namespace != "" || got.Unit != c.want.Unit {
+			t.Errorf("%+v is %+v where no pods are known", c.source, got)
+		}
+	}
+	if (&kubernetesCluster{}).describe() != nil {
+		t.Error("pods are described that are not known")
 	}
 }
 

@@ -26,6 +26,7 @@ func Explain(w io.Writer, x *proxy.Explanation, o Options) error {
 		budgets(&b, x)
 	}
 	source(&b, x)
+	pressure(&b, &x.Pressure)
 	failed(&b, x, p)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -278,6 +279,15 @@ func source(b *strings.Builder, x *proxy.Explanation) {
 	fmt.Fprintf(b, "source %s: %d connections, %d of %d calls in flight (%d when all is wanted), %d of %d queued, %s of %s buffered\n", clean(s.Source), s.Conns,
 		s.InFlight, s.MostCalls, s.Share, s.Queued, s.MostQueued, Bytes(s.Bytes), Bytes(s.MostBytes))
 	fmt.Fprintf(b, "  weight %d in its workload, which has %d; queue delay p99 %s\n", s.Weight, s.WorkloadWeight, micros(uint64(s.Delay.P99.Microseconds())))
+	if s.Privileged {
+		b.WriteString("  privileged: it passes limits\n")
+	}
+	if s.Moved {
+		b.WriteString("  ASKED TO MOVE to the remote tier for a while\n")
+	}
+	if s.Excess > 0 {
+		fmt.Fprintf(b, "  %.0f%% of its calls are more than its share while the proxy is hard pressed\n", s.Excess*100)
+	}
 	if s.Quarantined > 0 {
 		fmt.Fprintf(b, "  QUARANTINED for %s more, the %d. time\n", s.Quarantined.Round(100*time.Millisecond), s.Quarantines)
 	}

@@ -47,6 +47,7 @@ func explained() *proxy.Explanation {
 				Source: "2f0c5c1e", Workload: "shop/cart", Conns: 8, InFlight: 12, Bytes: 2048, Queued: 7, Weight: 1, WorkloadWeight: 2,
 				Quarantined: 1500 * time.Millisecond, Quarantines: 2,
 			},
+			Excess: 0.25, Moved: true, Privileged: true,
 			Known: true, MostCalls: 1024, Share: 800, MostBytes: 64 << 20, MostQueued: 1024,
 		},
 		Tiers: []proxy.Tier{
@@ -57,9 +58,10 @@ func explained() *proxy.Explanation {
 				{Endpoint: "10.0.0.2:9090", Weight: 50, MostConns: 1024, Waiting: 7, AgoMS: -1, BackOffMS: 290, Failures: 3, Health: held},
 			}},
 		},
-		Remotes: []proxy.Candidate{{Endpoint: "10.1.0.7:7300", Weight: 100, Conns: 1, MostConns: 2, AgoMS: 61000, LatencyUS: 1800, Health: warm, Granted: 200}},
-		Budgets: []proxy.Budget{{Name: "retries", Left: 10, Share: 0.2, PerSecond: 10}, {Name: "requeues", Left: 1000, Share: 0.5, PerSecond: 1000}},
-		Calls:   map[string]uint64{"ok": 123435, "deadline": 20, "lost": 1},
+		Remotes:  []proxy.Candidate{{Endpoint: "10.1.0.7:7300", Weight: 100, Conns: 1, MostConns: 2, AgoMS: 61000, LatencyUS: 1800, Health: warm, Granted: 200}},
+		Pressure: proxy.Pressure{On: true, Number: 3, Level: "hand_over", Reason: "cpu", Next: "excess goes to the remote tier within its grant", ToRemoteS: 61},
+		Budgets:  []proxy.Budget{{Name: "retries", Left: 10, Share: 0.2, PerSecond: 10}, {Name: "requeues", Left: 1000, Share: 0.5, PerSecond: 1000}},
+		Calls:    map[string]uint64{"ok": 123435, "deadline": 20, "lost": 1},
 		Failed: []proxy.FailedCall{
 			{
 				At: at.Add(-time.Second), Code: "deadline", Text: "service com.example.Hello did not answer hello within 200ms (rule fast)", Source: "2f0c5c1e", Caller: "till",
