@@ -11,7 +11,7 @@ import (
 
 const (
 	times     = 3.0  // what is offered, of what the local proxy carries
-	unloaded  = 0.3  // of it, in the run that is compared with
+	unloaded  = 0.15 // of it, in the run that is compared with
 	roomShare = 0.7  // of a core, for a remote tier with room
 	p99Most   = 2.0  // local p99, to the unloaded
 	refusal   = 5000 // µs, p99 of refusals

@@ -94,9 +94,12 @@ func newQuota(name string, share float64) (*quota, error) {
 	if os.IsExist(err) {
 		err = nil
 	}
-	for file, d := range map[string]time.Duration{"cpu.cfs_period_us": every, "cpu.cfs_quota_us": part} {
+	for file, n := range map[string]int64{
+		"cpu.cfs_period_us": every.Microseconds(), "cpu.cfs_quota_us": part.Microseconds(),
+		"cpu.shares": 1 << 18, // its part is its own, whatever else the core does
+	} {
 		if err == nil {
-			err = os.WriteFile(filepath.Join(q.dir, file), []byte(strconv.FormatInt(d.Microseconds(), 10)), 0o600)
+			err = os.WriteFile(filepath.Join(q.dir, file), []byte(strconv.FormatInt(n, 10)), 0o600)
 		}
 	}
 	if err != nil {
