@@ -324,8 +324,13 @@ func TestTurnsBound(t *testing.T) {
 func TestSetBreakerErrors(t *testing.T) {
 	f := newField(t, "", echo("", 2))
 	for _, c := range []struct{ service, target, state, want string }{
-		{"Nobody", "say", "open", "not known here"}, {"Echo", "e9:1", "open", "no endpoint e9:1"}, {"Echo", "say", "ajar", "use open or close"},
-		{"Echo", "", "open", "name a service"}, {"Echo", "never", "close", ""}, {"Echo", "say", "open", ""}, {"Echo", "e1:1", "open", ""},
+		{"Nobody", "say", "open", "not known here"},
+		{"Echo", "e9:1", "open", "no endpoint e9:1"},
+		{"Echo", "say", "ajar", "use open or close"},
+		{"Echo", "", "open", "name a service"},
+		{"Echo", "never", "close", ""},
+		{"Echo", "say", "open", ""},
+		{"Echo", "e1:1", "open", ""},
 	} {
 		err := f.p.SetBreaker(c.service, c.target, c.state, 0)
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {

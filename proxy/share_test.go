@@ -125,7 +125,7 @@ func TestPoliteBesideFlooder(t *testing.T) {
 				c := k.callers[1].conn
 				all := frame("Echo:say", 1, 1, 1, "x")
 				for range 9 {
-					all = append(all, all[:len(all)]...)
+					all = append(all, all[:]...)
 				}
 				c.arrive(all)
 			}
