@@ -16,6 +16,7 @@ import (
 type arrivals struct {
 	rate  float64
 	rnd   *rand.Rand // nil: constant
+	pick  *rand.Rand // chooses the connection; another one, so that the moments don't depend on what the replies do
 	n     int64
 	next  time.Duration // since the begin of the load
 	armed time.Duration // what the timer is set to
@@ -26,7 +27,7 @@ func newArrivals(word string, rate float64, seed uint64) (arrivals, error) {
 	switch word {
 	case "", "constant":
 	case "poisson":
-		a.rnd = rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15))
+		a.rnd, a.pick = rand.New(rand.NewPCG(seed, 0x9e3779b97f4a7c15)), rand.New(rand.NewPCG(seed, 1))
 	default:
 		return a, fmt.Errorf("--arrivals %q: must be constant or poisson", word)
 	}

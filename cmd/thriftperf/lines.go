@@ -124,8 +124,10 @@ func (g *generator) end(l *line, err error) {
 		kind = "stray"
 	}
 	if g.counts() {
-		g.res.fail(kind, err, lost)
 		g.res.reconnects++
+		if lost > 0 {
+			g.res.fail(kind, err, lost)
+		}
 	} else if !g.measured && lost > 0 {
 		g.res.early[kind] += lost
 	}

@@ -311,11 +311,17 @@ func (g *generator) pace() {
 	}
 }
 
-// freeOf takes a line of a tier that a call can begin on, nil when there is none.
+// freeOf takes a line of a tier that a call can begin on, nil when there is none: the one that was used last or, of callers
+// that know nothing of each other, any.
 func (g *generator) freeOf(tier int) *line {
 	idle := &g.idle[tier]
 	for len(*idle) > 0 {
-		l := (*idle)[len(*idle)-1]
+		last := len(*idle) - 1
+		if g.arrive.pick != nil {
+			i := g.arrive.pick.IntN(last + 1)
+			(*idle)[i], (*idle)[last] = (*idle)[last], (*idle)[i]
+		}
+		l := (*idle)[last]
 		*idle = (*idle)[:len(*idle)-1]
 		if l.up && len(l.free) > 0 {
 			return l
