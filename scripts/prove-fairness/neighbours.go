@@ -49,11 +49,11 @@ func moreConnections(ctx context.Context, s *governed.Stage) error {
 // biggerCalls: the tenth makes calls of 64 KiB, as many as are ten times the work of another's calls.
 func biggerCalls(ctx context.Context, s *governed.Stage) error {
 	return neighbours(ctx, s, func(r *rig, total float64) (scene, error) {
-		big, err := r.busyRate(ctx, large)
+		big, err := r.carries(ctx, large)
 		if err != nil {
 			return scene{}, err
 		}
-		cost := total / big // of a big call, in small ones
+		cost := total / busy / big // of a big call, in small ones
 		s.Table.Note("… a call of 64 KiB costs the proxy as much as so many of 128 bytes", fmt.Sprintf("%.1f", cost))
 		each, bigs := total/19, total*10/19/cost
 		return scene{
@@ -96,11 +96,11 @@ func neighbours(ctx context.Context, s *governed.Stage, plan func(r *rig, total 
 	if err != nil {
 		return err
 	}
-	most, err := r.busyRate(ctx, small)
+	most, err := r.carries(ctx, small)
 	if err != nil {
 		return err
 	}
-	sc, err := plan(r, most)
+	sc, err := plan(r, most*busy)
 	if err != nil {
 		return err
 	}
@@ -178,7 +178,7 @@ func judge(s *governed.Stage, name string, pairs []governed.Pair, most float64) 
 	failed := sum(pairs, "nine failed")
 	s.Table.Add("… the nine's failed calls", "0", fmt.Sprintf("%.0f", failed), failed == 0)
 	s.Table.Note("… the nine's p99 end to end, noisy to quiet", ratio(pairs, "nine p99 µs").String())
-	s.Table.Note("… work offered, in calls/s of 128 bytes", fmt.Sprintf("%.0f", most))
+	s.Table.Note("… work offered, in calls/s of 128 bytes; what the proxy carries", fmt.Sprintf("%.0f; %.0f", most*busy, most))
 	s.Table.Note("… CPU, cores", governed.CPU(governed.Runs(pairs)))
 }
 
@@ -189,13 +189,13 @@ func flood(ctx context.Context, s *governed.Stage) error {
 	if err != nil {
 		return err
 	}
-	most, err := r.busyRate(ctx, small)
+	most, err := r.carries(ctx, small)
 	if err != nil {
 		return err
 	}
 	nine := func(t string) (all []governed.Source) {
 		for i := range 9 {
-			all = append(all, one(polite(i), t, most*0.5/9, 8, 16, small))
+			all = append(all, one(polite(i), t, most*busy/2/9, 8, 16, small))
 		}
 		return all
 	}
@@ -218,7 +218,7 @@ func flood(ctx context.Context, s *governed.Stage) error {
 		if err != nil {
 			return err
 		}
-		s.Table.Note("nine with half of the work, a tenth without measure, "+proxy.name+": the nine's p99 end to end to when they are alone",
+		s.Table.Note("nine with a quarter of what the proxy carries, a tenth without measure, "+proxy.name+": the nine's p99 end to end to when they are alone",
 			ratio(pairs, "nine p99 µs").String()+fmt.Sprintf("; %.0f failed", sum(pairs, "nine failed")))
 		s.Pairs = min(s.Pairs, haPairs)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"math"
 	"path/filepath"
 	"strconv"
 	"strings"
@@ -17,7 +16,7 @@ import (
 const (
 	small    = 128      // bytes of an ordinary call
 	large    = 64 << 10 // of a big one
-	busy     = 0.75     // of its part of a core that the proxy is to use where it is to be busy and not late
+	busy     = 0.5      // of what the proxy carries, where it is to be busy and not late
 	warmup   = 500 * time.Millisecond
 	wireName = "framed-binary"
 )
@@ -112,37 +111,22 @@ const greedy = "greedy.service"
 // isPolite reports whether a unit is one of the nine.
 func isPolite(unit string) bool { return strings.HasPrefix(unit, "polite-") }
 
-// busyRate is how many calls a second of a size keep bellhop busy for `busy` of its part of a core: found by trying, since
-// what a call costs depends on how many come together.
-func (r *rig) busyRate(ctx context.Context, size int) (float64, error) {
-	guess := 8000.0
-	if size > small {
-		guess = 1500
-	}
+// carries is how many calls a second of a size go through bellhop in its part of a core when ten sources have eight in flight
+// each, all the time.
+func (r *rig) carries(ctx context.Context, size int) (float64, error) {
 	short := *r.Stage
 	short.Duration = min(r.Duration, 1500*time.Millisecond)
 	with := rig{Stage: &short, server: r.server}
-	for range 6 {
-		run, err := r.Valid(ctx, fmt.Sprintf("finding a rate, %d bytes", size), 0, func(ctx context.Context) (*governed.Run, error) {
-			return with.through(ctx, spread(func(t, unit string) []governed.Source { return list(one(unit, t, guess/10, 8, 4, size)) }))
-		})
-		if err != nil {
-			return 0, err
-		}
-		var done float64
-		for _, x := range run.Sources {
-			done += float64(x.Calls) / x.Seconds
-		}
-		used := run.Cores["bellhop"] / r.Share
-		run.Figures["calls/s"], run.Figures["share of the quota used"] = guess, used
-		switch {
-		case used > 0.95, done < 0.95*guess: // too much, for the proxy or for us
-			guess *= 0.7
-		case math.Abs(used-busy) < 0.06:
-			return guess, nil
-		default:
-			guess *= max(0.5, min(2, busy/used))
-		}
+	run, err := r.Valid(ctx, fmt.Sprintf("what the proxy carries, %d bytes", size), 0, func(ctx context.Context) (*governed.Run, error) {
+		return with.through(ctx, spread(func(t, unit string) []governed.Source { return list(one(unit, t, 0, 8, 1, size)) }))
+	})
+	if err != nil {
+		return 0, err
 	}
-	return guess, nil
+	var sum float64
+	for _, x := range run.Sources {
+		sum += float64(x.Calls) / x.Seconds
+	}
+	run.Figures["calls/s"] = sum
+	return sum, nil
 }
