@@ -200,6 +200,7 @@ func flood(ctx context.Context, s *governed.Stage) error {
 		return all
 	}
 	flooded := func(t string) []governed.Source { return append(nine(t), one(greedy, t, 0, 64, 8, small)) }
+	s.Pairs = min(s.Pairs, haPairs)
 	for _, proxy := range []struct {
 		name string
 		make func(context.Context, func(string) []governed.Source) (*governed.Run, error)
@@ -220,7 +221,10 @@ func flood(ctx context.Context, s *governed.Stage) error {
 		}
 		s.Table.Note("nine with a quarter of what the proxy carries, a tenth without measure, "+proxy.name+": the nine's p99 end to end to when they are alone",
 			ratio(pairs, "nine p99 µs").String()+fmt.Sprintf("; %.0f failed", sum(pairs, "nine failed")))
-		s.Pairs = min(s.Pairs, haPairs)
+		of := func(name string) string {
+			return governed.Each(pairs, func(p governed.Pair) float64 { return p.B.Figures[name] }).Format("%.1f", 1000)
+		}
+		s.Table.Note("… p50 and p99 of the nine in the flood, ms", of("nine p50 µs")+"; "+of("nine p99 µs"))
 	}
 	return nil
 }

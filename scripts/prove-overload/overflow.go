@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
 	"github.com/bellhop-mesh/bellhop/scripts/prove/governed"
@@ -30,11 +31,10 @@ func overflow(ctx context.Context, s *governed.Stage) error {
 		return err
 	}
 	pairs, err := s.Interleave(ctx, "unloaded", "overloaded", func(ctx context.Context, side string) (*governed.Run, error) {
-		rate := most * times
 		if side == "unloaded" {
-			rate = most * unloaded
+			return spill(ctx, s, server, roomShare, most*unloaded, 0, calm)
 		}
-		return spill(ctx, s, server, roomShare, rate, 0)
+		return spill(ctx, s, server, roomShare, most*times, 0, settle)
 	})
 	if err != nil {
 		return err
@@ -46,7 +46,7 @@ func overflow(ctx context.Context, s *governed.Stage) error {
 	refused := of("failed")
 	s.Table.Add("3× what the local proxy can carry, remote tier with room: calls refused or failed", "0",
 		refused.Format("%.0f", 1), refused.High == 0)
-	s.Table.Note("… in the first seconds, in which the proxies find out", of("failed early").Format("%.0f", 1))
+	s.Table.Note("… in the ten seconds before, in which the proxies find out", of("failed early").Format("%.0f", 1))
 	s.Table.Note("… served, calls/s; by the remote tier, % of them", of("goodput").Format("%.0f", 1)+"; "+of("remote %").Format("%.0f", 1))
 	p99 := governed.Each(pairs, func(p governed.Pair) float64 { return p.B.Figures["local p99 µs"] / p.A.Figures["local p99 µs"] })
 	s.Table.Add("… p99 of calls that the local proxy serves, to the unloaded", fmt.Sprintf("≤ %.1f", p99Most), p99.String(), p99.Mid <= p99Most)
@@ -67,7 +67,7 @@ func overflow(ctx context.Context, s *governed.Stage) error {
 const grantCalls = 256
 
 // spill is one run: a rate through both tiers. backup, if not 0, is the rate of callers whose local proxy is gone.
-func spill(ctx context.Context, s *governed.Stage, server *governed.Server, remoteShare, rate, backup float64) (*governed.Run, error) {
+func spill(ctx context.Context, s *governed.Stage, server *governed.Server, remoteShare, rate, backup float64, warmup time.Duration) (*governed.Run, error) {
 	t, err := raise(ctx, s, server, remoteShare)
 	defer t.fall()
 	if err != nil {
@@ -84,7 +84,7 @@ func spill(ctx context.Context, s *governed.Stage, server *governed.Server, remo
 	if backup == 0 { // a look costs time, of which a remote proxy that is full has none
 		looks = watch(ctx, t.remote, "bellhop_calls_in_flight")
 	}
-	run, err := s.Load(ctx, governed.Measure{Warmup: settle, Duration: s.Duration}, all)
+	run, err := s.Load(ctx, governed.Measure{Warmup: warmup, Duration: s.Duration}, all)
 	if looks != nil {
 		most = looks.end()
 	}
@@ -157,12 +157,12 @@ func both(ctx context.Context, s *governed.Stage) error {
 	if err != nil {
 		return err
 	}
-	steps := []float64{1, 1.5, 2, times}
+	steps := []float64{1.5, times}
 	byStep := map[float64][]*governed.Run{}
 	for i := range s.Pairs {
 		for _, x := range steps {
 			run, err := s.Valid(ctx, fmt.Sprintf("%.1f× of the local capacity", x), i, func(ctx context.Context) (*governed.Run, error) {
-				return spill(ctx, s, server, s.Share, most*x, most/10)
+				return spill(ctx, s, server, s.Share, most*x, most/10, settle)
 			})
 			if err != nil {
 				return err

@@ -16,7 +16,8 @@ import (
 const (
 	sources = 10
 	size    = 128
-	settle  = 4 * time.Second // in which the proxies find out; what fails in it is told, too
+	settle  = 10 * time.Second // in which the proxies find out; what fails in it is told, too
+	calm    = 2 * time.Second  // the same where there is nothing to find out
 	framing = "framed-binary"
 )
 
