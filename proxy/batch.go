@@ -58,6 +58,7 @@ func (w *worker) end() {
 	}
 	if w.shares.turns.Len() > 0 && !w.flushPending { // some wait for their turn: it is at the end of the round
 		w.flushPending = true
+		w.openRound()
 		w.signal()
 	}
 	if !w.flushPending {

@@ -172,7 +172,12 @@ func (p *Proxy) Breakers() []BreakerStatus {
 			}
 		}
 	}
-	endpoints := len(out)
+	return append(out, p.MethodBreakers()...)
+}
+
+// MethodBreakers returns those of methods alone, by service and method. Safe for concurrent use.
+func (p *Proxy) MethodBreakers() []BreakerStatus {
+	now, out := p.clock(), []BreakerStatus{}
 	p.breakers.mu.Lock()
 	for key, br := range p.breakers.by {
 		h := p.healthOf(br.Health(now))
@@ -182,7 +187,7 @@ func (p *Proxy) Breakers() []BreakerStatus {
 		}
 	}
 	p.breakers.mu.Unlock()
-	slices.SortFunc(out[endpoints:], func(a, b BreakerStatus) int {
+	slices.SortFunc(out, func(a, b BreakerStatus) int {
 		return cmp.Or(cmp.Compare(a.Service, b.Service), cmp.Compare(a.Method, b.Method))
 	})
 	return out
@@ -226,4 +231,22 @@ func (p *Proxy) SetBreaker(service, target, state string, d time.Duration) error
 		p.breakers.round.Add(1)
 	}
 	return nil
+}
+
+func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
+			out[r.String()] = n
+		}
+	}
+	return out
+}
+
+func measureMap(a *[numMeasures]uint64) map[string]uint64 {
+	out := map[string]uint64{}
+	for i, n := range a {
+		out[measureWords[i]] = n
+	}
+	return out
 }

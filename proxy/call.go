@@ -152,7 +152,7 @@ func (t *callTable) put(c *call) {
 func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
 	c.start = w.now
 	c.to.SetFrom(m)
-	c.caller = append(c.caller[:0], m.Caller...)
+	c.caller = append(c.caller[:0], m.Caller[:min(len(m.Caller), nameRoom)]...)
 	if len(m.Service) == 0 {
 		m.Service = d.l.service
 		c.to.Service = append(c.to.Service[:0], m.Service...)

@@ -12,10 +12,13 @@ import (
 // This file is the path of a call. Everything here runs on the loop of the caller's worker.
 //
 //	downstream.readable ─► onRequest ─► govern ─► choose ─► upstream.send ─► flush ─► endpoint
-//	                          │                      └──► handOver ─► a remote proxy's connection, sent in the same way
-//	                          ├──► lookUp: waits until its service is known, then choose (lookup.go)
+//	                          │           │          └──► handOver ─► a remote proxy's connection, sent in the same way
+//	                          │           └──► waits for a limit, handOver, or fail (govern.go)
+//	                          ├──► shed, while the proxy is hard pressed: handOver, or fail (shed.go)
+//	                          ├──► lookUp: waits until its service is known, then govern (lookup.go)
 //	                          └──► fail ◄── deadline, lost connection, no endpoint, a bound
 //	endpoint ─► upstream.readable ─► onReply ─► downstream's slot ─► flush ─► caller
+//	                                    └──► again: one more endpoint (retry.go)
 
 // maxTries bounds the endpoints one call is offered to: the first and at most two others, while it is provably unsent.
 const maxTries = 3
@@ -64,6 +67,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 		if code = w.poolOf(c.cluster, ep).submit(c, m); code == protocol.CodeOK {
 			return
 		}
+		c.tries.turnedAway(code)
 	}
 	if !w.handOver(c, m, code) {
 		if w.servedHere(c, m) {

@@ -46,7 +46,7 @@ func delayBound(i int) int64 {
 }
 
 // DelayStats tell how long a source's calls have waited in this proxy before they were taken up: from the read that brought
-// them. They are samples, one in 16.
+// them. They are samples, one in 8.
 type DelayStats struct {
 	Samples uint64        `json:"samples"`
 	Mean    time.Duration `json:"mean_ns"`

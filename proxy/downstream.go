@@ -43,6 +43,7 @@ type downstream struct {
 	place      fair.Item[*downstream] // among those who wait for their source's turn
 	since      int64                  // when it came there
 	overfull   bool                   // is given up for its source's own bytes
+	incomplete bool                   // more bytes must come before anything can be taken
 	stopped    bool                   // its source has used its share for now
 }
 
@@ -116,7 +117,7 @@ func (d *downstream) readable() {
 // proceed goes on with the calls whose turn has come, and the frames that wait since a slot was not free.
 func (d *downstream) proceed() {
 	d.takeTurns()
-	if len(d.in) == 0 || d.closing != "" {
+	if len(d.in) == 0 || d.closing != "" || d.incomplete && d.upload == nil {
 		return
 	}
 	d.settle(d.in, d.share(d.in))
@@ -164,9 +165,10 @@ func (d *downstream) backlogged() {
 
 // consume takes whole frames off buf and returns how many bytes it used.
 func (d *downstream) consume(buf []byte) (used int) {
-	d.blocked = false
+	d.blocked, d.incomplete = false, false
 	if d.codec == nil {
 		if used = d.detect(buf); d.codec == nil {
+			d.incomplete = true
 			return used
 		}
 	}
@@ -192,6 +194,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 		}
 		if n == 0 {
 			if n = d.beginUpload(buf[used:]); n == 0 {
+				d.incomplete = !d.blocked
 				return used
 			}
 			used += n

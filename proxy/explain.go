@@ -87,7 +87,8 @@ type Setting struct {
 // SourceState is what is known of the source of a call.
 type SourceState struct {
 	SourceStats
-	Known      bool              `json:"known"` // it has a connection, or is remembered
+	Known      bool              `json:"known"`          // it has a connection, or is remembered
+	Near       []string          `json:"near,omitempty"` // sources whose keys are like it, when it is not
 	Namespace  string            `json:"namespace,omitempty"`
 	Unit       string            `json:"unit,omitempty"`
 	Labels     map[string]string `json:"labels,omitempty"`
@@ -150,6 +151,9 @@ func (p *Proxy) Explain(ctx context.Context, q Query) (*Explanation, error) {
 	x.Known = cl != nil
 	x.Source = p.sourceState(src, known)
 	p.explainRules(x, &q, q.message(), src)
+	if !known && q.Source != "" {
+		x.Source.Near = near(p.sources.keys(), q.Source)
+	}
 	parts := make(chan explained, len(p.workers))
 	err := p.each(ctx, func(w *worker) { parts <- w.explain(&q, src, cl, t.Remotes) })
 	all := make([]explained, 0, len(p.workers))
@@ -201,7 +205,8 @@ type explained struct {
 	methods []string
 	codes   [protocol.NumCodes]uint64
 	failed  []FailedCall
-	states  map[*cluster.Endpoint]endpointState
+	states  []endpointState // of the service's endpoints
+	remotes []endpointState // of the remote proxies
 	budgets []Budget
 	tiers   []cluster.TierView
 	panic   bool
@@ -217,18 +222,11 @@ type endpointState struct {
 
 // explain is a worker's part, on the loop.
 func (w *worker) explain(q *Query, src *source, cl, remotes *cluster.Cluster) explained {
-	e := explained{load: w.load.Load(), states: map[*cluster.Endpoint]endpointState{}}
+	e := explained{load: w.load.Load(), states: w.statesOf(cl), remotes: w.statesOf(remotes)}
 	e.verdict = w.rehearse(q, src)
 	for d := range w.downs {
 		if d.src == src {
 			e.conns++
-		}
-	}
-	for _, c := range []*cluster.Cluster{cl, remotes} {
-		if c != nil {
-			for _, ep := range c.Endpoints() {
-				e.states[ep] = w.stateOf(ep)
-			}
 		}
 	}
 	if cl != nil {
@@ -242,6 +240,18 @@ func (w *worker) explain(q *Query, src *source, cl, remotes *cluster.Cluster) ex
 	e.failed = w.failed(q.Service, q.Method)
 	e.budgets = w.budgetsOf(q)
 	return e
+}
+
+// statesOf is what the worker knows of a cluster's endpoints, in their order; cl may be nil.
+func (w *worker) statesOf(cl *cluster.Cluster) []endpointState {
+	if cl == nil {
+		return nil
+	}
+	out := make([]endpointState, len(cl.Endpoints()))
+	for i, ep := range cl.Endpoints() {
+		out[i] = w.stateOf(ep)
+	}
+	return out
 }
 
 func (w *worker) stateOf(ep *cluster.Endpoint) endpointState {
@@ -275,6 +285,12 @@ func (s *sources) find(key string) (src *source, known bool) {
 	return src, false
 }
 
+func (s *sources) keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Collect(maps.Keys(s.byKey))
+}
+
 func (p *Proxy) sourceState(src *source, known bool) SourceState {
 	lim := &p.cfg.Limits
 	return SourceState{
@@ -299,7 +315,7 @@ func near(names []string, name string) []string {
 		if low != "" && (strings.HasPrefix(l, low) || strings.HasSuffix(l, "."+low)) {
 			far = min(far, 1)
 		}
-		if far <= max(1, len(name)/3) && n != other && n != name {
+		if far <= (len(name)+2)/3 && n != other && n != name {
 			list = append(list, likeness{n, far})
 		}
 	}

@@ -42,11 +42,16 @@ func (p *Proxy) addTiers(x *Explanation, cl *cluster.Cluster, all []explained) {
 		at[ep] = i
 	}
 	x.Panicking = all[0].panic
+	states := make([][]endpointState, len(all))
+	for i := range all {
+		states[i] = all[i].states
+	}
 	for _, v := range all[0].tiers {
 		t := Tier{Near: v.Near, Healthy: v.Healthy, Share: v.Share, Endpoints: []Candidate{}}
 		for _, ep := range v.Endpoints {
-			c := p.candidate(ep, cl, all)
-			if i, ok := at[ep]; ok && i < len(said) {
+			i := at[ep]
+			c := p.candidate(ep, cl, i, states)
+			if i < len(said) {
 				c.Version, c.Labels = said[i].Version, said[i].Labels
 			}
 			t.Endpoints = append(t.Endpoints, c)
@@ -67,14 +72,19 @@ func (p *Proxy) breakerOf(q *Query) *EndpointHealth {
 }
 
 func (p *Proxy) remotesOf(cl *cluster.Cluster, all []explained) []Candidate {
+	states := make([][]endpointState, len(all))
+	for i := range all {
+		states[i] = all[i].remotes
+	}
 	out := []Candidate{}
-	for _, ep := range cl.Endpoints() {
-		out = append(out, p.candidate(ep, cl, all))
+	for i, ep := range cl.Endpoints() {
+		out = append(out, p.candidate(ep, cl, i, states))
 	}
 	return out
 }
 
-func (p *Proxy) candidate(ep *cluster.Endpoint, cl *cluster.Cluster, all []explained) Candidate {
+// candidate sums what the workers know of endpoint i of a cluster.
+func (p *Proxy) candidate(ep *cluster.Endpoint, cl *cluster.Cluster, i int, states [][]endpointState) Candidate {
 	c := Candidate{
 		Endpoint: ep.String(), Zone: ep.Zone, Weight: ep.Weight, Conns: int(ep.Conns.Load()), MostConns: cl.MaxConns, AgoMS: -1,
 		Health: p.healthOf(cl.Health(ep, p.clock())),
@@ -82,8 +92,8 @@ func (p *Proxy) candidate(ep *cluster.Endpoint, cl *cluster.Cluster, all []expla
 	if last := ep.LastSuccess(); last > 0 {
 		c.AgoMS = time.Duration(p.clock() - last).Milliseconds()
 	}
-	for i := range all {
-		s := all[i].states[ep]
+	for _, worker := range states {
+		s := &worker[i]
 		c.InFlight += s.Active - s.waiting
 		c.Waiting += s.waiting
 		c.LatencyUS = max(c.LatencyUS, int64(s.Latency/1e3))

@@ -40,8 +40,9 @@ const keptTries = 6
 type failedTry struct {
 	network, addr string
 	class         govern.Class
-	ended         bool  // class and took are known
-	took          int64 // ns
+	turned        protocol.Code // why it could not take the call
+	ended         bool          // class and took are known
+	took          int64         // ns
 }
 
 // failureRing is the last failed calls of one method of one worker. Loop only.
@@ -107,7 +108,7 @@ func (w *worker) noteFailure(c *call, code protocol.Code) {
 func (k *failedCall) takeTries(c *call) {
 	k.nTries = c.tries.n
 	for i, a := range c.tries.list[:min(int(c.tries.n), keptTries)] {
-		k.tries[i] = failedTry{network: a.endpoint.Network, addr: a.endpoint.Addr, class: a.class, ended: a.ended, took: a.took}
+		k.tries[i] = failedTry{network: a.endpoint.Network, addr: a.endpoint.Addr, class: a.class, ended: a.ended, took: a.took, turned: a.turned}
 	}
 }
 
@@ -120,7 +121,7 @@ func (c *call) decidedBy(code protocol.Code) string {
 		return c.beyond.Rule
 	}
 	act, ok := actionOf(code)
-	if !ok {
+	if !ok || code == protocol.CodeDeadline && c.policy.Deadline != c.allowed() { // another deadline was shorter
 		return ""
 	}
 	return c.policy.By[act]
@@ -205,7 +206,8 @@ type FailedCall struct {
 // FailedTry is one endpoint that a failed call was offered to.
 type FailedTry struct {
 	Endpoint string `json:"endpoint"`
-	Class    string `json:"class"` // what came of it; "unknown": the call ended first, or the endpoint could not take it
+	Class    string `json:"class"`          // what came of it; "turned_away": it could not take the call; "unknown": the call ended first
+	Code     string `json:"code,omitempty"` // why it was turned away
 	TookUS   int64  `json:"took_us"`
 }
 
@@ -247,16 +249,26 @@ func (k *failedCall) told(w *worker) FailedCall {
 	}
 	for _, a := range k.tries[:min(int(k.nTries), keptTries)] {
 		class := "unknown"
-		if a.ended {
+		switch {
+		case a.ended:
 			class = a.class.String()
+		case a.turned != protocol.CodeOK:
+			class = "turned_away"
 		}
 		addr := a.addr
 		if a.network == "unix" {
 			addr = "unix:" + addr
 		}
-		t.Attempts = append(t.Attempts, FailedTry{Endpoint: addr, Class: class, TookUS: a.took / 1000})
+		t.Attempts = append(t.Attempts, FailedTry{Endpoint: addr, Class: class, Code: codeWord(a.turned), TookUS: a.took / 1000})
 	}
 	return t
+}
+
+func codeWord(c protocol.Code) string {
+	if c == protocol.CodeOK {
+		return ""
+	}
+	return c.String()
 }
 
 // legible is what callers and servers said, fit to be shown: a clipped letter is left out.

@@ -12,7 +12,7 @@ type RuleStats struct {
 	Speaks   [govern.NumActions]bool    // what it says something of
 	Calls    [govern.NumActions]uint64  // of which it has decided that
 	Outcomes [govern.NumOutcomes]uint64 // what became of calls at its limit, but for those that passed
-	Keys     int                        // that its limit counts each for itself; bound: govern.MaxKeys
+	Keys     int                        // that its limit counts each for itself
 	Shared   uint64                     // times that a key was beyond the bound
 }
 

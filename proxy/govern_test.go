@@ -1,11 +1,13 @@
 package proxy
 
 import (
+	"bytes"
 	"fmt"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/remote"
@@ -121,4 +123,36 @@ sources: [{match: {source: ops}, privileged: true}]
 		t.Errorf("%d rules are counted", len(k.w.ruleCounts))
 	}
 	k.atEnd(t)
+}
+
+// TestHeaderOfEveryFraming: header keys and cookies are one view, and so are version and caller, whatever the framing.
+func TestHeaderOfEveryFraming(t *testing.T) {
+	for _, word := range []string{"theader-binary", "theader-compact", "ttheader-binary", "osp-binary", "osp-compact", "dapeng-binary"} {
+		t.Run(word, func(t *testing.T) {
+			wire, err := protocol.ParseWire(word)
+			if err != nil {
+				t.Fatal(err)
+			}
+			k := ruled(t, "rules: [{name: closed, match: {version: 1.*, caller: cart, header: {x-user: \"~.*7\"}}, access: deny}]\n")
+			for i, m := range []protocol.Message{
+				{Version: []byte("1.2.0"), Caller: []byte("cart"), Info: []protocol.KV{{Key: []byte("a"), Value: []byte("b")}, {Key: []byte("x-user"), Value: []byte("17")}}},
+				{Version: []byte("1.2.0"), Caller: []byte("cart"), Info: []protocol.KV{{Key: []byte("x-user"), Value: []byte("18")}}},
+				{Version: []byte("2.0.0"), Caller: []byte("cart"), Info: []protocol.KV{{Key: []byte("x-user"), Value: []byte("17")}}},
+				{Version: []byte("1.2.0"), Caller: []byte("till"), Info: []protocol.KV{{Key: []byte("x-user"), Value: []byte("17")}}},
+				{Version: []byte("1.2.0"), Caller: []byte("cart")},
+			} {
+				m.Wire, m.Type, m.Service, m.Method, m.Body = protocol.Wire{Payload: protocol.Binary}, protocol.MessageCall, []byte("Echo"), []byte("say"), stringStruct(1, "hi")
+				b, err := k.p.codecs[wire.Framing].AppendCall(nil, &m, wire, 1, &protocol.Scratch{})
+				if err != nil {
+					t.Fatal(err)
+				}
+				c := k.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: "a"})
+				c.bring(b)
+				if got := bytes.Contains(c.taken(), []byte("rule closed denies source a")); got != (i == 0) {
+					t.Errorf("call %d: denied is %v", i, got)
+				}
+			}
+			k.atEnd(t)
+		})
+	}
 }

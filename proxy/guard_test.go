@@ -53,7 +53,7 @@ func TestGuard(t *testing.T) {
 	if s := g.p.Pressure(); s.Number != 0 || len(g.asked) != 0 || s.Lend != 1 {
 		t.Fatalf("half busy: %+v", s)
 	}
-	g.run(time.Second, 0.99, work)
+	g.run(1500*time.Millisecond, 0.99, work)
 	s := g.p.Pressure()
 	if s.Level != "ask_to_move" || s.Lend != 0 || s.Entered["ask_to_move"] != 1 || s.Next == "" || s.Reason == "" {
 		t.Fatalf("always busy: %+v", s)
@@ -65,7 +65,7 @@ func TestGuard(t *testing.T) {
 	if !src.moved.Load() || g.p.sources.byKey["light"].moved.Load() {
 		t.Error("the heavy source is not marked, or the light one is")
 	}
-	g.run(time.Minute, 0.1, map[string]uint64{"light": 100})
+	g.run(3*time.Minute, 0.1, map[string]uint64{"light": 100})
 	if s = g.p.Pressure(); s.Number != 0 || len(s.Moved) != 0 || src.moved.Load() || src.excess.Load() != 0 || g.p.guard.active.Load() {
 		t.Errorf("afterwards: %+v", s)
 	}
@@ -84,6 +84,24 @@ func TestGuard(t *testing.T) {
 	g.w.openRound()
 	if g.p.guard.asleep.Load() {
 		t.Error("a round with calls does not wake it")
+	}
+}
+
+// TestAsksNoMore: once the load is gone nobody else is asked, though the level falls slowly.
+func TestAsksNoMore(t *testing.T) {
+	g := newGuarded(t)
+	g.open("heavy")
+	g.open("light")
+	work := map[string]uint64{"heavy": 1000, "light": 100}
+	g.run(2*time.Second, 1, work)
+	g.run(10*time.Second, 0.2, work)
+	for _, ttl := range g.asked {
+		if _, ok := ttl["light"]; ok {
+			t.Fatalf("asked to move: %v", g.asked)
+		}
+	}
+	if len(g.asked) == 0 {
+		t.Error("nobody was asked")
 	}
 }
 
@@ -133,5 +151,36 @@ func TestTierCapacity(t *testing.T) {
 	g.run(2*time.Minute, 0.01, nil)
 	if n := r.p.guard.capacity.Load(); n != int64(r.p.cfg.Limits.TotalCalls) || r.p.guard.ratio.Load() != 0 || r.p.guard.active.Load() {
 		t.Errorf("afterwards takes %d calls, grants %d", n, r.p.guard.ratio.Load())
+	}
+}
+
+// TestWaits: what a greedy source waits for its own turn is no pressure; what everybody waits is.
+func TestWaits(t *testing.T) {
+	g := newGuarded(t)
+	wait := func(greedy, others time.Duration) float64 {
+		for range 30 {
+			for i := range 20 {
+				d := greedy
+				if i%2 == 0 {
+					d = others
+				}
+				g.w.stats.delays.add(int64(d / time.Microsecond))
+			}
+			g.run(senseTime, 0.1, nil)
+		}
+		return g.p.Pressure().Measured["queue_delay"]
+	}
+	if s := wait(200*time.Millisecond, 100*time.Microsecond); s > 0.001 {
+		t.Errorf("a greedy source's wait counts as %v s", s)
+	}
+	if s := wait(200*time.Millisecond, 100*time.Millisecond); s < 0.08 || s > 0.13 {
+		t.Errorf("everybody's wait counts as %v s", s)
+	}
+	if s := g.p.Pressure(); s.Level != "refuse" || s.Reason != "queue_delay" {
+		t.Errorf("%+v", s)
+	}
+	g.run(5*time.Second, 0.1, nil) // nobody waits any more
+	if s := g.p.Pressure(); s.Measured["queue_delay"] > 0.001 {
+		t.Errorf("it does not end: %+v", s)
 	}
 }

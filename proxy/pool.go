@@ -4,6 +4,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/fair"
+	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
 
 // pool is one worker's connections to one endpoint, and the calls that wait for one. Loop only.
@@ -202,14 +203,17 @@ func (p *pool) dialFailed(err error) {
 	if p.conns > 0 {
 		return // the calls wait for the connections that stand
 	}
-	p.scatter()
+	p.scatter(true)
 }
 
-// scatter sends every waiting call on to another endpoint.
-func (p *pool) scatter() {
+// scatter sends every waiting call on to another endpoint. refused: no connection could be opened here.
+func (p *pool) scatter(refused bool) {
 	for n := p.waiting(); n > 0; n-- { // not "while any": a call may come back here
 		c := p.next()
 		p.remove(c)
+		if refused {
+			c.tries.came(govern.ClassConnect, 0)
+		}
 		p.w.requeue(c, c.keptCodec, c.kept)
 	}
 }
@@ -321,7 +325,7 @@ func (p *pool) lost(u *upstream) {
 	if p.waiting() > 0 {
 		p.grow()
 		if p.conns == 0 && p.timer.slot == 0 {
-			p.scatter()
+			p.scatter(false)
 		}
 	}
 }

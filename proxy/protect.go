@@ -190,11 +190,11 @@ func (g *guard) sources(now int64, s pressure.State, all bool) {
 	if !fresh && !all {
 		return
 	}
-	excess := pressure.Excess(users, s.Shed)
+	excess := pressure.Excess(users, s.Spill)
 	for i, src := range list {
 		n := uint32(math.Ceil(excess[i] * spillOne))
 		if users[i].Privileged && s.Level >= pressure.Refuse {
-			n = uint32(s.Shed * spillOne) // nothing else has helped
+			n = uint32(s.Spill * spillOne) // nothing else has helped
 		}
 		src.excess.Store(n)
 	}
@@ -210,7 +210,7 @@ func (g *guard) askToMove(now int64, s pressure.State, users []pressure.User, li
 	if c.Move == nil {
 		return
 	}
-	in := pressure.MoveInput{State: s, Load: g.load, Users: users, Budget: g.budget(), All: all}
+	in := pressure.MoveInput{State: s, Now: g.presses(), Load: g.load, Users: users, Budget: g.budget(), All: all}
 	moved, changed := g.moves.Step(time.Duration(now), &in)
 	if !changed {
 		return
@@ -226,6 +226,16 @@ func (g *guard) askToMove(now int64, s pressure.State, users []pressure.User, li
 	}
 	c.Move(ttl)
 	g.p.logMoved(moved, s, all)
+}
+
+// presses reports whether anything is measured now that counts as much pressure.
+func (g *guard) presses() bool {
+	for i, r := range g.p.cfg.Protection.Pressure.Signals {
+		if r.High > r.Low && g.mean[i] >= r.Low+(r.High-r.Low)/4 {
+			return true
+		}
+	}
+	return false
 }
 
 // budget is how many calls in flight the remote tier would take from those who are asked to move; -1: nobody has said.

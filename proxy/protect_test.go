@@ -299,3 +299,46 @@ func TestGoingAway(t *testing.T) {
 		}
 	}
 }
+
+// TestPressureCostsNothing: a call of a source without excess costs no allocation while the proxy is hard pressed;
+// refusing one costs that of its text.
+func TestPressureCostsNothing(t *testing.T) {
+	r := newRig(t, nil, echoSnapshot())
+	a := r.open("a")
+	r.p.guard.level.Store(uint32(pressure.Refuse))
+	r.p.guard.active.Store(true)
+	src := r.p.sources.byKey["a"]
+	call := frame("Echo:say", 1, 7, 1, "x")
+	src.excess.Store(spillOne)
+	refused := func() {
+		a.bring(call)
+		if len(a.out) == 0 {
+			t.Fatal("was not refused")
+		}
+		a.out = a.out[:0]
+	}
+	for range 3000 { // buffers and the call table grow once
+		refused()
+	}
+	if n := testing.AllocsPerRun(1000, refused); n > 1 {
+		t.Errorf("%v allocations for each refusal, want that of its text", n)
+	}
+	src.excess.Store(0)
+	a.bring(call)
+	e1 := r.connected(r.dials[0], nil)
+	reply := make([]byte, 0, 4096)
+	served := func() {
+		reply = append(reply[:0], e1.out...)
+		e1.out = e1.out[:0]
+		reply[7] = 2 // CALL becomes REPLY; the argument's field id is not looked at
+		e1.bring(reply)
+		a.out = a.out[:0]
+		a.bring(call)
+	}
+	for range 3000 {
+		served()
+	}
+	if n := testing.AllocsPerRun(1000, served); n != 0 {
+		t.Errorf("%v allocations for each call that is served", n)
+	}
+}

@@ -81,6 +81,7 @@ func (p *pool) displace(f *fair.Flow[*call]) {
 	c := p.queue.Newest(f).Value
 	p.remove(c)
 	c.displaced = true
+	c.tries.turnedAway(protocol.CodeQueueFull)
 	p.w.displaced.push(c)
 	p.w.stats.displaced++
 }

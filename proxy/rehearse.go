@@ -26,6 +26,7 @@ func (w *worker) rehearse(q *Query, src *source) Verdict {
 	c.d = &downstream{l: &listener{}, src: src}
 	c.d.w = w
 	c.cluster = w.table.Lookup(m.Service)
+	c.d.sticky = w.stuckTo(c.cluster, src)
 	c.stats = w.stats.look(c.cluster, m.Method)
 	v.loadTheDice(w)
 	v.undisturbed(w, c.cluster)
@@ -45,6 +46,19 @@ func (w *worker) rehearse(q *Query, src *source) Verdict {
 	w.enter(c, m, f)
 	v.Code = v.code.String()
 	return v.Verdict
+}
+
+// stuckTo is the endpoint that a source with one connection stays on for the calls of an ordered service. nil: none.
+func (w *worker) stuckTo(cl *cluster.Cluster, src *source) (e *cluster.Endpoint) {
+	if cl == nil || !cl.Ordered || src.conns.Load() != 1 {
+		return nil
+	}
+	for d := range w.downs {
+		if d.src == src {
+			e = d.sticky
+		}
+	}
+	return e
 }
 
 // message is the call as it would be read.

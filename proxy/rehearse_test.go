@@ -30,7 +30,7 @@ func newGuess(t *testing.T, seed uint64) *guess {
 		s := &registry.Service{
 			Name: fmt.Sprint("S", i), Balancer: balancer, MaxConns: 1 + g.rnd.IntN(2), MaxPending: 1 + g.rnd.IntN(3), Remote: g.rnd.IntN(2) == 0,
 		}
-		if i%2 == 1 {
+		if s.Ordered = g.rnd.IntN(6) == 0; i%2 == 1 {
 			s.Mode, s.Depth = "multiplexed", 2
 		}
 		for e := range g.rnd.IntN(5) {
@@ -213,6 +213,9 @@ func (g *guess) try(seed uint64) {
 	d := g.callers[g.rnd.IntN(len(g.callers))]
 	down := d.ctx.(*downstream)
 	q := Query{Service: fmt.Sprint("S", g.rnd.IntN(5)), Method: "say", Source: down.src.Source}
+	if cl := g.p.Table().Lookup([]byte(q.Service)); cl != nil && cl.Ordered && down.inFlight > 0 {
+		return // it would wait in its caller's connection
+	}
 	var first, second Verdict
 	g.w.do(func() { first, second = g.w.rehearse(&q, down.src), g.w.rehearse(&q, down.src) })
 	g.settle()

@@ -28,8 +28,9 @@ var usualRetry = govern.Retry{On: govern.Of(govern.ClassLost, govern.ClassRaced,
 type attempt struct {
 	endpoint *cluster.Endpoint
 	class    govern.Class
-	ended    bool  // class and took are known
-	took     int64 // ns
+	ended    bool          // class and took are known
+	took     int64         // ns
+	turned   protocol.Code // why the endpoint could not take the call; CodeOK: it did, or it was not asked yet
 }
 
 // attempts are those of one call, in order.
@@ -47,6 +48,9 @@ func (a *attempts) offered(e *cluster.Endpoint) {
 	a.tried[a.n] = e
 	a.n++
 }
+
+// turnedAway notes why the endpoint that was offered the call last could not take it.
+func (a *attempts) turnedAway(code protocol.Code) { a.list[a.n-1].turned = code }
 
 func (a *attempts) came(class govern.Class, took int64) {
 	if a.n > 0 {
@@ -197,12 +201,12 @@ func (c *call) handTo(n *call) {
 	d := c.d
 	w, id := n.w, n.id
 	up, unext, uprev, begin, end, sentAt, overdue := n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue
-	to, kept := n.to, n.kept
+	to, kept, caller := n.to, n.kept, n.caller
 	w.wheel.disarm(&c.timer)
 	*n = *c
 	n.w, n.id, n.timer = w, id, timer{fire: n}
 	n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue = up, unext, uprev, begin, end, sentAt, overdue
-	c.to, c.kept = to, kept
+	c.to, c.kept, c.caller = to, kept, caller
 	c.d, c.dnext, c.dprev, c.charged, c.permits = nil, nil, nil, 0, nil
 	if n.dprev == nil {
 		d.calls = n

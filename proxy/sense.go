@@ -20,6 +20,10 @@ type sense struct {
 	wait  atomic.Int64 // µs²
 	since atomic.Int64 // when the round that is not over began, worker clock; 0: none
 	ups   atomic.Int32 // connections to endpoints
+	turns atomic.Int64 // how long calls have waited for their source's turn, ns; see takeWaits
+
+	counted  Histogram // stats.delays when it was last looked at; the loop's alone
+	lookedAt int64     // likewise
 }
 
 // open begins a round. Loop only.
@@ -38,7 +42,32 @@ func (w *worker) closeRound(took int64) {
 	s.wait.Store(s.wait.Load() + us*us/2)
 	s.since.Store(0)
 	s.ups.Store(int32(len(w.ups)))
+	if w.now-s.lookedAt >= int64(senseTime) {
+		s.lookedAt = w.now
+		w.takeWaits()
+	}
 }
+
+// takeWaits publishes what the quarter of the calls that waited least have waited at most since it looked last. A source that
+// sends more than its share waits for its turn, as it should: only when nobody gets through in time does the proxy have too
+// much to do (CoDel goes by the least wait for the same reason). Loop only.
+func (w *worker) takeWaits() {
+	s := &w.sense
+	window := w.stats.delays
+	for i, n := range s.counted.Buckets {
+		window.Buckets[i] -= n
+	}
+	window.Count -= s.counted.Count
+	s.counted = w.stats.delays
+	least := uint64(0)
+	if window.Count >= fewWaits {
+		least = window.Quantile(0.25)
+	}
+	s.turns.Store(int64(least) * 1000)
+}
+
+// fewWaits prove nothing.
+const fewWaits = 4
 
 // read returns what there was until now, the round under way included. Safe for concurrent use.
 func (s *sense) read(now int64) (busy, wait int64) {
@@ -78,7 +107,10 @@ func (g *gauge) look(p *Proxy, now int64) (x pressure.Sample, ok bool) {
 	for i, w := range p.workers {
 		busy, wait := w.sense.read(now)
 		was := &g.workers[i]
-		g.moved = g.moved || busy != was.busy
+		if busy != was.busy {
+			g.moved = true
+			x[pressure.Delay] = max(x[pressure.Delay], float64(w.sense.turns.Load())/1e9)
+		}
 		if ok {
 			x[pressure.Busy] = max(x[pressure.Busy], min(float64(busy-was.busy)/took, 1))
 			x[pressure.Delay] = max(x[pressure.Delay], float64(wait-was.wait)/(took/1e3)/1e6) // µs²/µs, in s

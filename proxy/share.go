@@ -10,8 +10,8 @@ import (
 // and are not decoded, not calls: nothing is copied or decoded twice while nobody contends, and a caller that is ahead of
 // its share is held back by its own connection.
 //
-//	OnTraffic ─► share ─┬─ its source has credit ──────────────► consume
-//	                    └─ it has not ─► w.turns (kept in d.in) ─► serveTurns, at the end of the poll round ─► consume
+//	OnTraffic ─► share ─┬─ its source has credit and was not heavy lately ─► consume
+//	                    └─ else ─► w.turns (kept in d.in) ─► serveTurns, at the end of the poll round ─► consume
 //
 // While one source alone is active nothing is charged and nothing waits.
 
@@ -21,14 +21,15 @@ const (
 	openCost  = 20_000  // a connection of a caller, from accept to close
 	turnCost  = 200     // a look at a connection that brought no whole frame
 	quantum   = 32_000  // what a source of weight 1 may have in one turn
-	roundWork = 256_000 // served out of the queue before the loop looks for new bytes again
+	roundWork = 160_000 // served out of the queue before the loop looks for new bytes again
 )
 
 // sharedFor is how long after two sources were active work goes on being shared out, in ns: who comes rarely finds room.
 const sharedFor = int64(100e6)
 
-// sampleEvery is one in how many times that a connection's bytes are taken a clock is read.
-const sampleEvery = 16
+// sampleEvery is one in how many times that a connection's bytes are taken a clock is read, by chance: callers come in
+// step.
+const sampleEvery = 8
 
 // bytesCost is what so many bytes add to a call's cost, copied as they are a few times.
 func bytesCost(n int) int64 { return int64(n) / 2 }
@@ -38,6 +39,7 @@ type lane struct {
 	src    *source
 	flow   fair.Flow[*downstream]
 	team   *team
+	use    usage
 	conns  int                    // open ones of the source on this worker
 	factor float64                // how much dearer than their estimate its calls are, against what is usual here; 1 or more
 	delays atomic.Pointer[delays] // nil: no sample yet
@@ -47,6 +49,7 @@ type lane struct {
 type team struct {
 	flow  fair.Flow[*downstream]
 	name  string
+	use   usage
 	lanes int // with connections
 }
 
@@ -54,6 +57,7 @@ type team struct {
 type shares struct {
 	turns   fair.Queue[*downstream]
 	teams   map[string]*team
+	all     usage
 	last    *lane // who was active last
 	until   int64 // work is shared out until then
 	charged int64 // in all
@@ -131,7 +135,9 @@ func (w *worker) spend(l *lane, cost int64) (goesOn bool) {
 	if w.now >= s.until {
 		return true
 	}
-	s.turns.Charge(&l.flow, int64(float64(cost)*l.factor))
+	cost = int64(float64(cost) * l.factor)
+	s.used(l, w.now, cost)
+	s.turns.Charge(&l.flow, cost)
 	return s.turns.Credit(&l.flow)
 }
 
@@ -149,14 +155,14 @@ func (d *downstream) share(buf []byte) (used int) {
 	switch {
 	case d.place.Queued(): // its turn comes
 		return 0
-	case s.touch(l, w.now) && d.upload == nil && !s.turns.Ahead(&l.flow):
+	case s.touch(l, w.now) && d.upload == nil && (!s.turns.Ahead(&l.flow) || w.flushPending && s.heavy(l, w.now)):
 		d.stopped = true
 		return 0
 	}
 	if s.sample--; s.sample > 0 {
 		return d.consume(buf)
 	}
-	s.sample = sampleEvery
+	s.sample = w.nextSample()
 	before, at := s.charged, w.p.clock()
 	w.delayed(l, at-w.now)
 	used = d.consume(buf)
@@ -190,7 +196,7 @@ func (w *worker) serveTurns() {
 		d := i.Value
 		s.turns.Remove(i)
 		if s.sample--; s.sample <= 0 {
-			s.sample = sampleEvery
+			s.sample = w.nextSample()
 			w.delayed(d.lane, at-d.since)
 		}
 		before := s.charged
@@ -217,10 +223,12 @@ func (w *worker) serveTurn(d *downstream) {
 	if d.live() && d.doomedFor == "" && d.closing == "" {
 		d.settle(d.in, d.consume(d.in))
 	}
-	if !d.place.Queued() || !d.full() {
+	if !d.blocked && !(d.place.Queued() && d.full()) { // what blocks it calls again
 		d.unpark()
 	}
 }
+
+func (w *worker) nextSample() int { return 1 + w.rnd.IntN(2*sampleEvery-1) }
 
 // learn compares what work took with what it was estimated at, and a source's with what is usual: calls that have to be
 // transcoded or inflated cost their source more. One sample counts little: the loop may have been interrupted.
@@ -231,7 +239,7 @@ func (s *shares) learn(l *lane, took, estimate int64) {
 	}
 	r := float64(took) / float64(estimate)
 	s.pace += (min(r, most*s.pace) - s.pace) / 64
-	l.factor += (min(max(r/s.pace, 0), most) - l.factor) / sampleEvery
+	l.factor += (min(max(r/s.pace, 0), most) - l.factor) / 16
 	l.factor = max(l.factor, 1)
 }
 

@@ -134,7 +134,7 @@ func TestPoliteBesideFlooder(t *testing.T) {
 			if polite.calls.Load() != 1 || k.p.inFlight.Load() != total+1 {
 				t.Fatalf("the polite call was not taken at once: %d in flight", polite.calls.Load())
 			}
-			if n := taken - before; n > quantum/callCost+2 || kind.size > 1000 && n > 3 { // the first ones may find nothing under way
+			if n := taken - before; n > 3 && kind.conns > 1 || n > quantum/callCost+2 { // it was heavy lately, or not yet; the first ones find nothing under way
 				t.Errorf("the flooder had %d calls taken before its turn", n)
 			}
 			k.turn()

@@ -72,7 +72,7 @@ func (d *downstream) dismiss(c *call) {
 	d.unlink(c)
 	d.size -= int64(c.size)
 	c.d = nil
-	if (d.blocked || d.turns.head() != nil) && d.conn != nil {
+	if (d.blocked || d.turns.head() != nil) && d.live() {
 		d.again()
 	}
 	if d.closing != "" {

@@ -27,7 +27,7 @@ type workerStats struct {
 	closedDown     map[closeReason]uint64
 	closedUp       map[closeReason]uint64
 	started        uint64
-	delays         Histogram                  // µs from the read that brought a call to its being taken, of one in 16
+	delays         Histogram                  // µs from the read that brought a call to its being taken, of one in 8
 	rounds         Histogram                  // µs from a batch's first event to the end of its flush
 	longest        int64                      // of them since somebody last asked, ns; table take-ups and tasks from outside too
 	ejections      [cluster.NumReasons]uint64 // by reason; those of ReasonNone are calls that ejected nothing
@@ -212,7 +212,7 @@ type RoundStats struct {
 	Worker  int
 	Rounds  Histogram     // µs
 	Longest time.Duration // since the last call of Stats
-	Delays  Histogram     // µs from the read that brought a call to its being taken, one call in 16
+	Delays  Histogram     // µs from the read that brought a call to its being taken, one call in 8
 }
 
 // Stats asks every worker. The error says that one did not come round before ctx ended: what is there is returned all
@@ -335,24 +335,6 @@ func classMap(a *[govern.NumClasses]uint64) map[string]uint64 {
 		if n > 0 {
 			out[govern.Class(i).String()] = n
 		}
-	}
-	return out
-}
-
-func reasonMap(a *[cluster.NumReasons]uint64) map[string]uint64 {
-	out := map[string]uint64{}
-	for i, n := range a {
-		if r := cluster.Reason(i); r != cluster.ReasonNone && r != cluster.ReasonManual {
-			out[r.String()] = n
-		}
-	}
-	return out
-}
-
-func measureMap(a *[numMeasures]uint64) map[string]uint64 {
-	out := map[string]uint64{}
-	for i, n := range a {
-		out[measureWords[i]] = n
 	}
 	return out
 }

@@ -57,6 +57,11 @@ rules:
 	if v := explained(t, h, "demo.Gone", "other").Verdict; v.Outcome != proxy.OutcomeSent && v.Code != "connect" {
 		t.Errorf("%+v", v)
 	}
+	var sources []proxy.SourceStats
+	if _, text := h.get("local", "/sources"); json.Unmarshal([]byte(text), &sources) != nil || len(sources) == 0 {
+		t.Fatalf("sources: %s", text)
+	}
+	key := sources[0].Source // ours
 	for _, w := range []struct {
 		args []string
 		want []string
@@ -72,6 +77,7 @@ rules:
 		{[]string{"demo.Gone", "say", "--failed", "1"}, []string{"THE LAST THAT FAILED", "connect after", "1. 127.0.0.1:1"}},
 		{[]string{"demo.Ecko", "say", "--source", "nobody"}, []string{"REFUSED (no_service)", "names like it: demo.Echo", "source nobody has no connection here"}},
 		{[]string{"demo.Echo", "sai"}, []string{"methods like it: say"}},
+		{[]string{"demo.Echo", "say", "--source", key + "x"}, []string{"sources like it: " + key}},
 	} {
 		code, text, errs := once(t, append([]string{"explain", "--run-dir", h.path("local")}, w.args...)...)
 		if code != exitOK || errs != "" {

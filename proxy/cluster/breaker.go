@@ -35,10 +35,11 @@ type Took struct {
 	Now    int64
 }
 
-// Failed reports whether a class is a failure for a breaker. long: it was not given too little time.
+// failed reports whether a class is a failure for a breaker. long: it was not given too little time. Connects that fail are
+// not counted: such a call is unsent, and goes elsewhere.
 func failed(class govern.Class, long bool) bool {
 	switch class {
-	case govern.ClassFailed, govern.ClassLost, govern.ClassConnect:
+	case govern.ClassFailed, govern.ClassLost:
 		return true
 	case govern.ClassDeadline:
 		return long

@@ -58,6 +58,36 @@ func TestQuick(t *testing.T) {
 	}
 }
 
+// TestNearestFails: an endpoint on this host has every call, so there is nothing to compare when it fails: some calls then go
+// to its siblings, and it is ejected if they end well there. Where they don't, it stays.
+func TestNearestFails(t *testing.T) {
+	for _, b := range []string{"round-robin", "random", "least-active", "p2c"} {
+		for _, all := range []bool{false, true} {
+			s := zones(1, 3, 0)
+			s.Balancer = b
+			w := newWorld(t, s)
+			near := w.c.Endpoints()[0]
+			w.run(5*time.Second, 2e6, "a")
+			if w.got[near] != 2500 {
+				t.Fatalf("%s: this host's has %d of 2500 calls", b, w.got[near])
+			}
+			w.behave = func(e *Endpoint, _ string) (govern.Class, int64) {
+				if e == near || all {
+					return govern.ClassFailed, 1e6
+				}
+				return govern.ClassOK, 1e6
+			}
+			w.run(4*time.Second, 2e6, "a")
+			if held := w.c.Health(near, w.now).Held; held == all {
+				t.Errorf("%s: all fail %t, and it is held %t", b, all, held)
+			}
+			if !all && w.failures > 100 {
+				t.Errorf("%s: %d calls failed", b, w.failures)
+			}
+		}
+	}
+}
+
 // TestPartly: an endpoint that fails most of its calls, but not in a row, is found too.
 func TestPartly(t *testing.T) {
 	w := newWorld(t, service("", make([]int, 4)...))

@@ -30,13 +30,16 @@ const (
 	leastFailed   = 5          // failed calls of an endpoint
 	leastTimed    = 5          // timed calls of an endpoint
 	leastSiblings = 5          // calls of its siblings
-	leastSlower   = int64(1e6) // ns by which it is slower
+	leastSlower   = int64(5e5) // ns by which it is slower
 	leastConnects = 3          // failed connects in a row
 )
 
 // connectMost bounds the time that an endpoint is kept away from because connecting fails, in ns: to look again costs a
 // call nothing but time, since it is unsent.
 const connectMost = int64(30e9)
+
+// complainEvery is how often one workload says so where there is nothing to compare, in ns.
+const complainEvery = int64(100e6)
 
 // muteFor is how long an endpoint is not judged again after it was left in use for a reason, in ns.
 const muteFor = int64(1e9)
@@ -90,41 +93,41 @@ func (v *Evidence) Observe(o *Outcome) Reason {
 		return ReasonNone
 	}
 	group, mine := v.cells2(o)
-	one := tally{calls: 1}
-	switch {
-	case bad:
-		one.failed = 1
-	case o.Class == govern.ClassRaced:
-		one.raced = 1
+	raced := o.Class == govern.ClassRaced
+	one := mark{near: o.Endpoint.near, timed: o.Class == govern.ClassOK || o.Class == govern.ClassDeadline, log: logOf(took)}
+	one.slow = mine.follow(o, group, bad, one)
+	group.run.count(one)
+	group.ever.count(one)
+	mine.run.count(one)
+	if !bad && !raced && !one.slow { // as it usually is
+		return ReasonNone
 	}
-	timed := o.Class == govern.ClassOK || o.Class == govern.ClassDeadline
-	if timed {
-		one.times[o.Endpoint.near] = timing{1, logOf(took)}
+	for _, t := range [...]*tally{&group.run, &group.ever, &mine.run} {
+		if bad {
+			t.failed++
+		} else if raced {
+			t.raced++
+		}
 	}
-	if mine.follow(o, group, bad, timed) {
-		one.slow = 1
-	}
-	group.run.add(&one)
-	group.ever.add(&one)
-	mine.run.add(&one)
 	if o.Now < mine.muted {
 		return ReasonNone
 	}
-	if bad || one.raced > 0 {
+	if bad || raced {
 		if r := v.judgeErrors(o, group, mine); r != ReasonNone {
 			return r
 		}
 	}
-	if !timed {
+	if !one.slow {
 		return ReasonNone
 	}
 	return v.judgeSlow(o, group, mine)
 }
 
 // follow begins, continues or ends the endpoint's streaks with a call that is not counted yet, and reports whether it was slow.
-func (c *cell) follow(o *Outcome, group *cell, bad, timed bool) (slow bool) {
-	near := o.Endpoint.near
+func (c *cell) follow(o *Outcome, group *cell, bad bool, one mark) (slow bool) {
+	near, log := one.near, one.log
 	switch s := &c.bad; {
+	case o.Class == govern.ClassRaced: // says neither
 	case !bad:
 		s.well(o.Now)
 	case s.n == 0:
@@ -133,10 +136,9 @@ func (c *cell) follow(o *Outcome, group *cell, bad, timed bool) (slow bool) {
 		s.n++
 	}
 	slowest := o.Cluster.eject.slow
-	if !timed || slowest == 0 {
+	if !one.timed || slowest == 0 {
 		return false
 	}
-	log := logOf(o.Now - o.Sent)
 	siblings := group.timing(near)
 	siblings.take(c.timing(near))
 	switch s := &c.slow; {
@@ -197,25 +199,25 @@ func (v *Evidence) judgeErrors(o *Outcome, group, mine *cell) Reason {
 		why.SiblingCalls = less(group.ever.calls-mine.bad.before.n, mine.bad.n)
 		why.SiblingFailed = less(group.ever.failed-mine.bad.failed, mine.bad.n)
 	}
+	compared := why.SiblingCalls >= leastSiblings
 	switch {
-	case why.SiblingCalls >= leastSiblings:
-		if !differs(why.Failed, why.Calls, why.SiblingFailed, why.SiblingCalls) {
-			mine.muted = 0
-			return ReasonNone // it may be chance, the method, or the workload
-		}
-	case s.calls >= leastSiblings: // they have too few calls to tell yet
+	case compared && !differs(why.Failed, why.Calls, why.SiblingFailed, why.SiblingCalls): // it may be chance, the method, or the workload
 		mine.muted = 0
 		return ReasonNone
-	default:
+	case !compared && s.calls >= leastSiblings: // they have too few calls to tell yet
+		mine.muted = 0
+		return ReasonNone
+	case v.serves(o, &mine.bad, row, false): // costs a look at every cell
+		return ReasonNone
+	case !compared:
 		why.SiblingCalls, why.SiblingFailed = 0, 0
 		other := o.Endpoint.complain(o)
 		if other == nil {
+			o.Endpoint.suspects(o.Now)
+			mine.muted = o.Now + complainEvery
 			return ReasonNone
 		}
 		why.Workloads = append(why.Workloads, other.name)
-	}
-	if v.serves(o, &mine.bad, row, false) {
-		return ReasonNone
 	}
 	return o.Cluster.ejectFor(o.Endpoint, o.Now, why, e.span)
 }

@@ -100,6 +100,26 @@ func (t *tally) add(o *tally) {
 	}
 }
 
+// mark is one call, as it is counted.
+type mark struct {
+	near        uint8
+	timed, slow bool
+	log         uint32 // of its time
+}
+
+// count counts a call, but for how it ended.
+func (t *tally) count(m mark) {
+	t.calls++
+	if m.timed {
+		at := &t.times[m.near]
+		at.n++
+		at.logs += m.log
+	}
+	if m.slow {
+		t.slow++
+	}
+}
+
 // take subtracts, and never below nothing.
 func (t *tally) take(o *tally) {
 	t.calls, t.failed, t.raced, t.slow = less(t.calls, o.calls), less(t.failed, o.failed), less(t.raced, o.raced), less(t.slow, o.slow)

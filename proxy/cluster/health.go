@@ -40,6 +40,7 @@ func (r Reason) String() string {
 const (
 	isHeld uint32 = 1 << iota
 	isWarm
+	isSuspect
 )
 
 // hold is one time of keeping away. Immutable, but for its probes.
@@ -101,6 +102,7 @@ type health struct {
 	warm    atomic.Int64  // since when it is new, worker clock; begins: it is not known when yet
 	era     atomic.Uint32 // changes when what was seen before is not to count any more
 	past    atomic.Pointer[past]
+	suspect atomic.Int64 // worker clock, ns: until then some calls go to siblings, to compare
 	spared  atomic.Int64 // worker clock, ns: not held before, by hand
 	said    atomic.Pointer[complaint]
 	trips   atomic.Pointer[window]
@@ -155,6 +157,9 @@ func (e *Endpoint) look(q *query) verdict {
 			return take
 		}
 	}
+	if !q.lenient && !q.panic && e.elsewhere(q) {
+		return no
+	}
 	if q.lenient || q.panic || q.weighs {
 		return yes
 	}
@@ -162,6 +167,31 @@ func (e *Endpoint) look(q *query) verdict {
 		return no
 	}
 	return yes
+}
+
+// Of the calls that would come to an endpoint which fails, and whose siblings have had no calls to compare, so many go to a
+// sibling, for so long, in ns: those that are nearest have every call as long as they seem well.
+const (
+	suspectShare = 0.25
+	suspectFor   = int64(2e9)
+)
+
+// suspects has some calls go to siblings.
+func (e *Endpoint) suspects(now int64) {
+	e.suspect.Store(now + suspectFor)
+	e.special.Or(isSuspect)
+}
+
+// elsewhere reports whether a call goes to a sibling for that reason.
+func (e *Endpoint) elsewhere(q *query) bool {
+	if e.special.Load()&isSuspect == 0 {
+		return false
+	}
+	if q.now >= e.suspect.Load() {
+		e.special.And(^isSuspect)
+		return false
+	}
+	return q.rnd.Float64() < suspectShare
 }
 
 // weightNow is the weight in 1/256 that an endpoint has in a choice by count; 0: it may not be chosen. It lets no probe
@@ -173,10 +203,7 @@ func (e *Endpoint) weightNow(q *query) int {
 	if e.special.Load() == 0 {
 		return e.Weight << 8
 	}
-	if e.held.Load() != nil && !q.panic {
-		return 0
-	}
-	if e.shut(q.now) {
+	if !q.panic && !e.free(q.now) || e.shut(q.now) {
 		return 0
 	}
 	if q.lenient || q.panic {
@@ -208,7 +235,13 @@ func (e *Endpoint) shut(now int64) bool {
 // Admits reports whether the endpoint may go on serving who has it already: it is not backing off, and not kept away
 // from. Loop only.
 func (e *Endpoint) Admits(worker int, now int64) bool {
-	return e.States[worker].DownUntil <= now && (e.special.Load()&isHeld == 0 || e.held.Load() == nil)
+	return e.States[worker].DownUntil <= now && (e.special.Load()&isHeld == 0 || e.free(now))
+}
+
+// free reports whether nothing holds the endpoint. What somebody has said by hand may be over without a look at it since.
+func (e *Endpoint) free(now int64) bool {
+	h := e.held.Load()
+	return h == nil || h.why.Reason == ReasonManual && now >= h.until
 }
 
 // healthy is Admits for whoever counts: an endpoint that is new is healthy.

@@ -7,8 +7,12 @@ import (
 	"time"
 )
 
-// MaxKeys is how many keys of one limit are counted each for itself. Those beyond it share one.
-const MaxKeys = 10_000
+// MaxKeys is how many keys of one limit are counted each for itself, and maxAllKeys of all limits of a document: each has an
+// equal part of them. Keys beyond that share one. A key takes some 200 bytes.
+const (
+	MaxKeys    = 10_000
+	maxAllKeys = 200_000
+)
 
 // idleKey is how long a key is kept that nothing counts for any more. Nothing is lost with it: a new one begins as it is.
 const idleKey = int64(10 * time.Second)
@@ -111,6 +115,7 @@ type limiter struct {
 	every, slack, most int64
 
 	mu     sync.Mutex
+	bound  int // of keys
 	keys   map[string]*Bucket
 	other  *Bucket
 	swept  int64
@@ -143,10 +148,10 @@ func (s *limiter) find(key string, now int64) *Bucket {
 	if b := s.keys[key]; b != nil {
 		return b
 	}
-	if now-s.swept >= idleKey || len(s.keys) >= MaxKeys && now-s.swept >= int64(time.Second) {
+	if now-s.swept >= idleKey || len(s.keys) >= s.bound && now-s.swept >= int64(time.Second) {
 		s.sweep(now)
 	}
-	if len(s.keys) >= MaxKeys {
+	if len(s.keys) >= s.bound {
 		s.shared.Add(1)
 		return s.other
 	}
@@ -154,6 +159,13 @@ func (s *limiter) find(key string, now int64) *Bucket {
 	b.earned.Store(now)
 	s.keys[key] = b
 	return b
+}
+
+// share sets how many keys there may be.
+func (s *limiter) share(limits int) {
+	s.mu.Lock()
+	s.bound = min(MaxKeys, maxAllKeys/limits)
+	s.mu.Unlock()
 }
 
 func (s *limiter) sweep(now int64) {
@@ -170,7 +182,8 @@ func (s *limiter) sweep(now int64) {
 type LimitStats struct {
 	Rule   string
 	Keys   int    // that are counted each for itself
-	Shared uint64 // times that a key was beyond MaxKeys, and counted with all others that are
+	Bound  int    // of them
+	Shared uint64 // times that a key was beyond it, and counted with all others that are
 }
 
 // Limits returns what is known of every limit, and lets go of keys that are idle at now, a worker's clock. Safe for
@@ -188,7 +201,7 @@ func (r *Rules) Limits(now int64) []LimitStats {
 		s := l.state
 		s.mu.Lock()
 		s.sweep(now)
-		out = append(out, LimitStats{Rule: r.list[i].Name, Keys: len(s.keys), Shared: s.shared.Load()})
+		out = append(out, LimitStats{Rule: r.list[i].Name, Keys: len(s.keys), Bound: s.bound, Shared: s.shared.Load()})
 		s.mu.Unlock()
 	}
 	return out

@@ -143,6 +143,34 @@ func TestKeys(t *testing.T) {
 	}
 }
 
+// TestKeysOfManyLimits: the limits of a document share what keys there may be, also after a change of their number.
+func TestKeysOfManyLimits(t *testing.T) {
+	limits := func(n int) *Rules {
+		list := make([]Rule, n)
+		for i := range list {
+			list[i] = Rule{Name: fmt.Sprint(i), Limit: &Limit{Rate: 1, Burst: 1, By: []By{ByCaller}}}
+		}
+		return New(list, nil)
+	}
+	many := limits(MaxRules)
+	d := many.Resolve("S", "m", &Source{}, nil).For(&Call{})
+	for i := range 300 {
+		d.Bucket(0, fmt.Append(nil, i), 0)
+	}
+	if st := many.Limits(0); len(st) != MaxRules || st[0].Keys != 200 || st[0].Bound != 200 || st[0].Shared != 100 || st[1].Keys != 0 {
+		t.Errorf("%+v", st[0])
+	}
+	few := limits(2)
+	few.Inherit(many)
+	d = few.Resolve("S", "m", &Source{}, nil).For(&Call{})
+	for i := range 300 {
+		d.Bucket(0, fmt.Append(nil, i), 0)
+	}
+	if st := few.Limits(0); st[0].Keys != 300 || st[0].Bound != MaxKeys || st[0].Shared != 100 {
+		t.Errorf("%+v", st[0])
+	}
+}
+
 // TestBusyKeysStay: a key with a call in flight or waiting is the same for ever.
 func TestBusyKeysStay(t *testing.T) {
 	r := New([]Rule{{Name: "l", Limit: &Limit{Concurrency: 2, By: []By{BySource}}}}, nil)

@@ -68,7 +68,23 @@ func New(list []Rule, sources []SourceRule) *Rules {
 		}
 		r.index(i)
 	}
+	r.shareKeys()
 	return r
+}
+
+// shareKeys gives every limit its part of the keys.
+func (r *Rules) shareKeys() {
+	limits := 0
+	for i := range r.list {
+		if r.list[i].Limit != nil {
+			limits++
+		}
+	}
+	for i := range r.list {
+		if l := r.list[i].Limit; l != nil {
+			l.state.share(limits)
+		}
+	}
 }
 
 func (r *Rules) index(i int) {
@@ -105,6 +121,7 @@ func (r *Rules) Inherit(before *Rules) {
 			l.state = o.state
 		}
 	}
+	r.shareKeys()
 }
 
 // Len is how many rules there are.

@@ -13,6 +13,7 @@ type State struct {
 	Signals  [NumSignals]float64 // all of them, likewise
 	Raw      [NumSignals]float64 // as they were measured last
 	Shed     float64             // the share of the work that has to leave for the rest to fit
+	Spill    float64             // the share of it that handing calls over relieves the proxy of
 	Lend     float64             // how much of what others leave unused may be used: 1 all, 0 nothing
 	Since    time.Duration       // when the level was entered
 	Calm     bool                // the pressure is below where the level is left
@@ -70,9 +71,12 @@ func (c *Controller) Observe(now time.Duration, x Sample) State {
 	} else if s.Level >= QueueHeaviest {
 		s.Lend = 0
 	}
-	s.Shed = 0
+	s.Shed, s.Spill = 0, 0
 	if s.Level >= HandOver {
-		s.Shed = c.shed()
+		s.Shed, s.Spill = c.shed(CPU), c.shed(Memory)
+	}
+	if s.Level == Refuse { // what is handed over is not refused
+		s.Spill = s.Shed
 	}
 	return *s
 }
@@ -105,16 +109,22 @@ func blend(dt, tau time.Duration) float64 {
 // shed is the spill curve: how much of the work has to leave. What is measured in shares tells it: 95 % of the CPU must
 // become the 80 % where pressure begins. But a proxy that is saturated does not see what waits before its sockets: calls that
 // wait add to it, up to half of the work, and what is left is seen next time.
-func (c *Controller) shed() float64 {
+//
+// from Memory on it is what handing over relieves: it takes as much CPU time as serving, so with too little of that
+// it would only use up the grant that those who move need.
+func (c *Controller) shed(from Signal) float64 {
 	s := &c.s
 	share := 0.0
 	for i := range s.smooth {
-		r := c.cfg.Signals[i]
-		if Signal(i) == Delay || s.smooth[i] <= 0 {
+		r, sig := c.cfg.Signals[i], Signal(i)
+		if sig == Delay || s.smooth[i] <= 0 || from == Memory && (sig < Memory || s.smooth[i] < spaceLadder[HandOver]-less) {
 			continue
 		}
 		v := r.Low + s.smooth[i]*(r.High-r.Low)
 		share = max(share, 1-r.Low/v)
 	}
-	return min(max(share, s.smooth[Delay]/2), 0.75)
+	if from != Memory {
+		share = max(share, s.smooth[Delay]/2)
+	}
+	return min(share, 0.75)
 }

@@ -61,6 +61,9 @@ func TestLadder(t *testing.T) {
 		if s.Level != tt.want || tt.want != None && s.Reason != tt.sig {
 			t.Errorf("%s at %.2f: %s for %s, want %s", tt.sig, tt.pressure, s.Level, s.Reason, tt.want)
 		}
+		if handing := s.Level == Refuse || s.Level >= HandOver && tt.sig >= Memory; (s.Spill > 0) != handing || s.Spill > s.Shed {
+			t.Errorf("%s at %.2f: hands over %.2f of %.2f at %s", tt.sig, tt.pressure, s.Spill, s.Shed, s.Level)
+		}
 		if (s.Shed > 0) != (s.Level >= HandOver) || s.Shed > 0.75 || s.Lend < 0 || s.Lend > 1 {
 			t.Errorf("%s at %.2f: sheds %.2f, lends %.2f at %s", tt.sig, tt.pressure, s.Shed, s.Lend, s.Level)
 		}
@@ -96,7 +99,7 @@ func TestMonotone(t *testing.T) {
 				y[i] = x[i] * (1 + 0.3*r.Float64())
 			}
 			a, b := low.Observe(now, x), high.Observe(now, y)
-			if a.Level > b.Level || a.Shed > b.Shed+1e-9 {
+			if a.Level > b.Level || a.Shed > b.Shed+1e-9 || a.Spill > b.Spill+1e-9 {
 				t.Fatalf("seed %d: %s (sheds %.3f) at the lower signals, %s (%.3f) at the higher", seed, a.Level, a.Shed, b.Level, b.Shed)
 			}
 		}

@@ -21,7 +21,9 @@ type Moved struct {
 
 // MoveInput is what a decision rests on.
 type MoveInput struct {
-	State  State
+	State State
+	// Now: the pressure is there still, and not only what a moment ago has left in State, which falls slowly.
+	Now    bool
 	Load   float64 // how much of what can be carried is used: 1 is where pressure begins
 	Users  []User
 	Budget int64 // calls in flight that the remote tier would take; < 0: not known
@@ -58,9 +60,10 @@ type past struct {
 
 // Times of the list.
 const (
-	hearing   = 3 * time.Second // a source that still makes half of its work so long after it was asked does not listen
-	deafFor   = 5 * time.Minute // and is not asked again before
-	soon      = 2 * time.Minute // asked again within it, a source is asked for twice as long
+	believe   = 500 * time.Millisecond // at the level, before somebody is asked: a collection or a scrape passes
+	hearing   = 3 * time.Second        // a source that still makes half of its work so long after it was asked does not listen
+	deafFor   = 5 * time.Minute        // and is not asked again before
+	soon      = 2 * time.Minute        // asked again within it, a source is asked for twice as long
 	maxDouble = 4
 	halfLife  = time.Minute // of what a moved source is thought to make
 	maxPast   = 4096
@@ -89,7 +92,7 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 		switch {
 		case in.All:
 			changed = m.all(now, in) || changed
-		case in.State.Level >= AskToMove && !in.State.Calm:
+		case in.State.Level >= AskToMove && in.Now && (in.State.Level > AskToMove || now-in.State.Since >= believe):
 			changed = m.ask(now, in, total) || changed
 		case in.State.Level < AskToMove:
 			changed = m.release(now, in) || changed

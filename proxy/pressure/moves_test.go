@@ -32,7 +32,7 @@ func (h *host) run(d time.Duration) {
 				total += w
 			}
 		}
-		h.in.Load, h.in.Users = total/100, users
+		h.in.Load, h.in.Users, h.in.Now = total/100, users, total > 100
 		switch {
 		case total > 110:
 			h.in.State = State{Level: AskToMove, Shed: min(0.75, 1-100/total)}

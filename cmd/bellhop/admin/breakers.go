@@ -34,8 +34,8 @@ func (s *Server) setBreaker(w http.ResponseWriter, r *http.Request) {
 // breakersOpen counts methods whose breaker is open.
 func (c collector) breakersOpen(e emitter) {
 	n := 0
-	for _, b := range c.s.Proxy.Breakers() {
-		if b.Method != "" && b.State != "closed" {
+	for _, b := range c.s.Proxy.MethodBreakers() {
+		if b.State != "closed" {
 			n++
 		}
 	}

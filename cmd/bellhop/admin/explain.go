@@ -42,7 +42,7 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	if snap := s.Manager.Snapshot(); snap != nil {
-		sayWho(x, snap.Services[q.Service])
+		sayWho(x, snap.Services[q.Service], s.inForce(q.Service))
 	}
 	writeJSON(w, x)
 }
@@ -82,42 +82,58 @@ func explainQuery(v url.Values) (q proxy.Query, err error) {
 	return q, nil
 }
 
+// inForce is a service as calls are made by it: what the registry says, and the rules over it.
+func (s *Server) inForce(service string) *registry.Service {
+	if cl := s.Proxy.Table().Lookup([]byte(service)); cl != nil {
+		return cl.Service()
+	}
+	return nil
+}
+
 // sayWho tells apart what registry and rules say of a service. known is the service as the registry has it; nil: it has not.
-func sayWho(x *proxy.Explanation, known *registry.Service) {
+func sayWho(x *proxy.Explanation, known, inForce *registry.Service) {
 	for i := range x.Settings {
 		f := &x.Settings[i]
 		if f.From != proxy.FromService {
 			continue
 		}
-		if f.From = fromRules; known != nil && registered(known, f, x.Query.Method) {
+		if f.From = fromRules; known != nil && inForce != nil && same(known, inForce, f.Name, x.Query.Method) {
 			f.From = fromRegistry
 		}
 	}
 }
 
-// registered reports whether the registry says this very thing of a service.
-func registered(s *registry.Service, f *proxy.Setting, method string) bool {
-	switch f.Name {
+// same reports whether two services say the same of a setting.
+func same(a, b *registry.Service, name, method string) bool {
+	switch name {
 	case "timeout":
-		return s.Timeout.String() == f.Value
+		return a.Timeout == b.Timeout
 	case "mode":
-		return s.Mode == f.Value
+		return a.Mode == b.Mode
 	case "balancer":
-		return s.Balancer == f.Value
+		return a.Balancer == b.Balancer
 	case "max_connections":
-		return strconv.Itoa(s.MaxConns) == f.Value
+		return a.MaxConns == b.MaxConns
 	case "max_pending":
-		return strconv.Itoa(s.MaxPending) == f.Value
+		return a.MaxPending == b.MaxPending
 	case "depth":
-		return strconv.Itoa(s.Depth) == f.Value
+		return a.Depth == b.Depth
+	case "slow_start":
+		return a.SlowStart == b.SlowStart
+	case "zone_spill":
+		return a.ZoneSpill == b.ZoneSpill
+	case "panic":
+		return a.Panic == b.Panic
+	case "ejection":
+		return a.Ejection == b.Ejection
 	case "idempotent":
-		return slices.Contains(s.Idempotent, method)
+		return slices.Contains(a.Idempotent, method) == slices.Contains(b.Idempotent, method)
 	case "oneway":
-		return slices.Contains(s.Oneway, method)
+		return slices.Contains(a.Oneway, method) == slices.Contains(b.Oneway, method)
 	case "ordered":
-		return s.Ordered
+		return a.Ordered == b.Ordered
 	case "remote":
-		return s.Remote
+		return a.Remote == b.Remote
 	}
 	return false
 }

@@ -44,7 +44,8 @@ func TestSayWho(t *testing.T) {
 		{Name: "depth", Value: "8", From: "service_defaults.depth"},
 		{Name: "idempotent", Value: "yes", From: proxy.FromService},
 	}}
-	sayWho(x, &registry.Service{Timeout: time.Second, Mode: "multiplexed", Idempotent: []string{"get"}})
+	sayWho(x, &registry.Service{Timeout: time.Second, Mode: "multiplexed", Idempotent: []string{"get"}},
+		&registry.Service{Timeout: time.Second, Mode: "exclusive", Idempotent: []string{"get"}})
 	want := []string{fromRegistry, fromRules, "service_defaults.depth", fromRegistry}
 	for i, s := range x.Settings {
 		if s.From != want[i] {

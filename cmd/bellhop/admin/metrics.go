@@ -91,7 +91,7 @@ func (c collector) plane(e emitter, st *proxy.Stats) {
 		r := &st.Rounds[i]
 		id := strconv.Itoa(r.Worker)
 		e.histogram("worker_round_seconds", "time from what a poll brought first to the end of what it caused", &r.Rounds, firstRound, lastRound, roundStep, 1e-6, []string{"worker"}, id)
-		e.histogram("queue_delay_seconds", "time from the read that brought a call to its being taken, of one in 16", &r.Delays, firstDelay, lastDelay, delayStep, 1e-6, []string{"worker"}, id)
+		e.histogram("queue_delay_seconds", "time from the read that brought a call to its being taken, of one in 8", &r.Delays, firstDelay, lastDelay, delayStep, 1e-6, []string{"worker"}, id)
 		e.gauge("worker_round_max_seconds", "the longest of them, table take-ups included, since the last scrape", r.Longest.Seconds(), []string{"worker"}, id)
 	}
 	e.gauge("calls_in_flight", "calls in flight; bound: limits.total_calls", float64(st.InFlight), nil)

@@ -111,7 +111,7 @@ func (c collector) ruleCounts(ctx context.Context, e emitter) {
 				e.counter("rule_limited", "calls at the limit of a rule by what became of them, but for those that passed", n, []string{"rule", "outcome"}, r.Rule, govern.Outcome(o).String())
 			}
 		}
-		e.gauge("rule_limit_keys", "keys that the limit of a rule counts each for itself; bound: 10000", float64(r.Keys), []string{"rule"}, r.Rule)
+		e.gauge("rule_limit_keys", "keys that the limit of a rule counts each for itself; bound: 10000, and 200000 of all limits in equal parts", float64(r.Keys), []string{"rule"}, r.Rule)
 		e.counter("rule_limit_shared", "times that a limit had as many keys as it may, and a new one was counted with others", r.Shared, []string{"rule"}, r.Rule)
 	}
 }

@@ -1,6 +1,7 @@
 package status
 
 import (
+	"cmp"
 	"fmt"
 	"io"
 	"maps"
@@ -177,7 +178,7 @@ func settings(x *proxy.Explanation) (rows []string) {
 		rows = append(rows, row(s.Action, clean(s.Value), "rule "+clean(s.Rule)))
 	}
 	for _, s := range x.Settings {
-		if s.From == proxy.FromDefault && s.Value == "no" { // nothing is said of it
+		if s.From == proxy.FromDefault && (s.Value == "no" || s.Value == "off") { // nothing is said of it
 			continue
 		}
 		rows = append(rows, row(s.Name, clean(s.Value), s.From))
@@ -198,8 +199,17 @@ func candidates(b *strings.Builder, x *proxy.Explanation) {
 	}
 	var rows []string
 	for _, t := range x.Tiers {
-		for i := range t.Endpoints {
-			rows = append(rows, candidate(x, &t.Endpoints[i], fmt.Sprintf("%s, %.0f%%", t.Near, t.Share*100)))
+		list := slices.Clone(t.Endpoints)
+		if len(list) > mostShown { // the interesting ones
+			slices.SortStableFunc(list, func(a, b proxy.Candidate) int {
+				return cmp.Or(cmp.Compare(interest(x, &b), interest(x, &a)), cmp.Compare(b.InFlight, a.InFlight))
+			})
+		}
+		for i := range list[:min(len(list), mostShown)] {
+			rows = append(rows, candidate(x, &list[i], fmt.Sprintf("%s, %.0f%%", t.Near, t.Share*100)))
+		}
+		if more := len(list) - mostShown; more > 0 {
+			rows = append(rows, fmt.Sprintf("and %d more in this tier; --json has them", more))
 		}
 	}
 	const figures = "WEIGHT\tCONNS\tIN FLIGHT\tWAITING\tLATENCY\tLAST SUCCESS\tSTATE"
@@ -211,6 +221,20 @@ func candidates(b *strings.Builder, x *proxy.Explanation) {
 	if len(rows) > 0 {
 		table(b, "REMOTE PROXY\tGRANTED\t"+figures, rows)
 	}
+}
+
+// mostShown bounds the endpoints of one tier that are printed.
+const mostShown = 30
+
+// interest is what puts an endpoint before others where there are many: it would be called, or something keeps calls away.
+func interest(x *proxy.Explanation, c *proxy.Candidate) int {
+	switch {
+	case c.Endpoint == x.Verdict.Endpoint:
+		return 2
+	case condition(x, c) != "usable":
+		return 1
+	}
+	return 0
 }
 
 func candidate(x *proxy.Explanation, c *proxy.Candidate, second string) string {
@@ -274,6 +298,9 @@ func source(b *strings.Builder, x *proxy.Explanation) {
 		return
 	case !s.Known:
 		fmt.Fprintf(b, "source %s has no connection here: its workload, namespace and labels are not known, and rules that ask for them do not match\n", clean(s.Source))
+		if len(s.Near) > 0 {
+			fmt.Fprintf(b, "  sources like it: %s\n", clean(strings.Join(s.Near, ", ")))
+		}
 		return
 	}
 	fmt.Fprintf(b, "source %s: %d connections, %d of %d calls in flight (%d when all is wanted), %d of %d queued, %s of %s buffered\n", clean(s.Source), s.Conns,
@@ -317,6 +344,19 @@ func sum(m map[string]uint64) (n uint64) {
 	return n
 }
 
+// turnedAway says why an endpoint could not take a call.
+func turnedAway(code string) string {
+	switch code {
+	case "connect":
+		return "connecting has failed lately"
+	case "queue_full":
+		return "its queue was full (max_pending)"
+	case "source_queue":
+		return "the source had too many calls waiting (limits.source_queued)"
+	}
+	return code
+}
+
 func failure(b *strings.Builder, f *proxy.FailedCall, p paint) {
 	fmt.Fprintf(b, "%s  %s after %s, from %s", f.At.Format("15:04:05.000"), p.in(red, f.Code), micros(uint64(max(f.TookUS, 1))), clean(f.Source))
 	if f.Caller != "" {
@@ -335,8 +375,14 @@ func failure(b *strings.Builder, f *proxy.FailedCall, p paint) {
 		fmt.Fprintf(b, "    %s\n", clean(f.Text))
 	}
 	for i, a := range f.Attempts {
-		what := "not over when the call ended, or it had no room"
-		if a.Class != "unknown" {
+		what := "not over when the call ended"
+		switch a.Class {
+		case "unknown":
+		case "turned_away":
+			what = "could not take it: " + turnedAway(a.Code)
+		case "connect":
+			what = "no connection could be opened"
+		default:
 			what = fmt.Sprintf("%s after %s", a.Class, micros(uint64(max(a.TookUS, 1))))
 		}
 		fmt.Fprintf(b, "    %d. %s: %s\n", i+1, clean(a.Endpoint), what)

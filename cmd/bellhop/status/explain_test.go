@@ -66,11 +66,28 @@ func explained() *proxy.Explanation {
 			{
 				At: at.Add(-time.Second), Code: "deadline", Text: "service com.example.Hello did not answer hello within 200ms (rule fast)", Source: "2f0c5c1e", Caller: "till",
 				Rule: "fast", TookUS: 200_400, QueuedUS: 1500,
-				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
+				Attempts: []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.3:9090", Class: "connect"}, {Endpoint: "10.0.0.4:9090", Class: "turned_away", Code: "queue_full"}, {Endpoint: "10.0.0.1:9090", Class: "unknown"}}, More: 1,
 			},
 			{At: at.Add(-time.Minute), Code: "no_endpoint", Text: "bad\nnews", Source: "uid:0", Handed: true, Oneway: true},
 		},
 	}
+}
+
+// sample is the one of docs/operations.md.
+func sample() *proxy.Explanation {
+	x := explained()
+	q, s := &x.Query, &x.Source
+	q.Version, q.Caller, q.Header = "", "", map[string]string{"user": "7"}
+	s.Quarantined, s.Excess, s.Moved, s.Privileged, s.Delay.P99 = 0, 0, false, false, 900*time.Microsecond
+	x.Pressure, x.Breaker, x.Panicking, x.Workers = proxy.Pressure{}, nil, false, x.Workers[:1]
+	x.Tiers[1].Endpoints[0].BackOffMS = 0
+	x.Tiers[0].Share, x.Tiers[1].Share = 1, 0
+	x.Remotes[0].Health.Share = 1
+	x.Limits = x.Limits[:1]
+	x.Failed = x.Failed[:1]
+	x.Failed[0].Caller, x.Failed[0].More, x.Failed[0].QueuedUS = "", 0, 0
+	x.Failed[0].Attempts = []proxy.FailedTry{{Endpoint: "10.0.0.2:9090", Class: "lost", TookUS: 45_000}, {Endpoint: "10.0.0.1:9090", Class: "deadline", TookUS: 155_000}}
+	return x
 }
 
 func unknown() *proxy.Explanation {
@@ -82,7 +99,7 @@ func unknown() *proxy.Explanation {
 
 // TestExplain compares with testdata, byte for byte.
 func TestExplain(t *testing.T) {
-	for name, x := range map[string]*proxy.Explanation{"explain": explained(), "explain-unknown": unknown()} {
+	for name, x := range map[string]*proxy.Explanation{"explain": explained(), "explain-unknown": unknown(), "explain-sample": sample()} {
 		var b strings.Builder
 		if err := Explain(&b, x, Options{}); err != nil {
 			t.Fatal(err)
@@ -103,6 +120,52 @@ func TestExplain(t *testing.T) {
 		if strings.ContainsRune(b.String(), '\x1b') {
 			t.Errorf("%s: a terminal's words come through", name)
 		}
+	}
+}
+
+// TestExplainSample: what the documentation shows is what is printed.
+func TestExplainSample(t *testing.T) {
+	var b strings.Builder
+	if err := Explain(&b, sample(), Options{}); err != nil {
+		t.Fatal(err)
+	}
+	page, err := os.ReadFile("../../../docs/operations.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want strings.Builder
+	for line := range strings.Lines(b.String()) {
+		if line != "\n" {
+			want.WriteString("    ")
+		}
+		want.WriteString(line)
+	}
+	if !strings.Contains(string(page), want.String()) {
+		t.Errorf("docs/operations.md does not show this:\n%s", want.String())
+	}
+}
+
+// TestExplainMany: of a large tier the endpoint that would be called and those in trouble are shown.
+func TestExplainMany(t *testing.T) {
+	x := explained()
+	tier := &x.Tiers[0]
+	usual := tier.Endpoints[0]
+	usual.Endpoint, tier.Endpoints = "10.0.0.9:9090", nil
+	for range 100 {
+		tier.Endpoints = append(tier.Endpoints, usual)
+	}
+	tier.Endpoints[90].Endpoint, tier.Endpoints[91].Endpoint, tier.Endpoints[91].BackOffMS = x.Verdict.Endpoint, "10.0.0.5:9090", 100
+	var b strings.Builder
+	if err := Explain(&b, x, Options{}); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{x.Verdict.Endpoint + " (1.2)", "10.0.0.5:9090", "and 70 more in this tier"} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+	if n := strings.Count(b.String(), "10.0.0.9:9090"); n != mostShown-2 {
+		t.Errorf("%d of the others are shown, want %d", n, mostShown-2)
 	}
 }
 

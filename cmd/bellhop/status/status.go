@@ -140,7 +140,12 @@ func services(s *admin.Status) (rows []string) {
 
 func endpoint(e *proxy.EndpointStats) []any {
 	name := e.Endpoint
-	if e.Down {
+	switch h := e.Health; {
+	case h != nil && h.Reason == "manual":
+		name += " (closed by hand)"
+	case h != nil && h.State != "closed":
+		name += " (kept away from: " + h.Reason + ")"
+	case e.Down:
 		name += " (backing off)"
 	}
 	return []any{name, e.Mode, e.Framing, e.Conns, e.InFlight, e.Waiting}

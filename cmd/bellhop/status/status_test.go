@@ -29,6 +29,8 @@ func busy() *admin.Status {
 			{Name: "com.example.Hello", Mode: "exclusive", Endpoints: []proxy.EndpointStats{
 				{Endpoint: "10.0.0.1:9090", Mode: "exclusive", Framing: "framed-binary", Conns: 4, InFlight: 3},
 				{Endpoint: "10.0.0.2:9090", Mode: "exclusive", Framing: "compact", Waiting: 7, Down: true},
+				{Endpoint: "10.0.0.3:9090", Mode: "exclusive", Framing: "compact", Health: &proxy.EndpointHealth{State: "open", Reason: "slow"}},
+				{Endpoint: "10.0.0.4:9090", Mode: "exclusive", Framing: "compact", Health: &proxy.EndpointHealth{State: "open", Reason: "manual"}},
 			}, Traffic: admin.Traffic{
 				Calls: 123456, Failed: 21, PerSecond: 1234.5, FailPerS: 0.25, P50us: 447, P99us: 12287,
 				FailedBy: map[string]uint64{"deadline": 20, "lost": 1},
