@@ -157,7 +157,7 @@ func both(ctx context.Context, s *governed.Stage) error {
 	if err != nil {
 		return err
 	}
-	steps := []float64{1.5, times}
+	steps := []float64{1.5, 2, times}
 	byStep := map[float64][]*governed.Run{}
 	for i := range s.Pairs {
 		for _, x := range steps {
