@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // arrivals are the moments at which the calls of an open loop begin, whatever became of those before.
@@ -14,16 +12,15 @@ import (
 //	poisson    exponential gaps with the mean 1/rate: what many callers that know nothing of each other make. The sum of
 //	           several is again one of that kind, so how a load is spread over sources does not change how bursty it is
 type arrivals struct {
-	rate  float64
-	rnd   *rand.Rand // nil: constant
-	pick  *rand.Rand // chooses the connection; another one, so that the moments don't depend on what the replies do
-	n     int64
-	next  time.Duration // since the begin of the load
-	armed time.Duration // what the timer is set to
+	rate float64
+	rnd  *rand.Rand // nil: constant
+	pick *rand.Rand // chooses the connection; another one, so that the moments don't depend on what the replies do
+	n    int64
+	next time.Duration // since the begin of the load
 }
 
 func newArrivals(word string, rate float64, seed uint64) (arrivals, error) {
-	a := arrivals{rate: rate, armed: -1}
+	a := arrivals{rate: rate}
 	switch word {
 	case "", "constant":
 	case "poisson":
@@ -50,14 +47,4 @@ func (a *arrivals) missed(until time.Duration) (n int64) {
 		a.advance()
 	}
 	return n
-}
-
-// arm sets the timer to the next call, which is still to come. Constant gaps have a timer that ticks.
-func (a *arrivals) arm(fd int, sinceBegin time.Duration) error {
-	if a.rnd == nil || a.armed == a.next {
-		return nil
-	}
-	a.armed = a.next
-	value := unix.NsecToTimespec(int64(max(time.Microsecond, a.next-sinceBegin)))
-	return unix.TimerfdSettime(fd, 0, &unix.ItimerSpec{Value: value}, nil)
 }

@@ -188,15 +188,11 @@ func (g *generator) tickers() (err error) {
 	if g.timers[0], err = ticker(sweepEvery); err != nil {
 		return err
 	}
-	if err = g.poll.watch(g.timers[0], sweepTick, unix.EPOLLIN); err != nil || g.o.rate == 0 {
+	if err = g.poll.watch(g.timers[0], sweepTick, unix.EPOLLIN); err != nil || g.o.rate == 0 || g.arrive.rnd != nil {
 		return err
 	}
-	// Eight ticks for each call: what a call waits for its tick would be taken for latency. Calls with gaps of their own set
-	// the timer themselves; the tick is then for those that found no slot.
+	// Eight ticks for each call: what a call waits for its tick would be taken for latency.
 	every := time.Duration(float64(time.Second) / g.o.rate)
-	if g.arrive.rnd != nil {
-		every = sweepEvery
-	}
 	if g.timers[1], err = ticker(min(max(every/8, 100*time.Microsecond), sweepEvery)); err != nil {
 		return err
 	}

@@ -117,6 +117,9 @@ func (g *generator) run(ctx context.Context, onTick func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer g.close()
+	if g.arrive.rnd != nil {
+		defer exactly()()
+	}
 	if g.o.phases {
 		g.phases.begin()
 		defer g.phases.end()
@@ -134,7 +137,7 @@ func (g *generator) run(ctx context.Context, onTick func()) error {
 	}
 	measureAt, stopAt := g.begin+g.o.warmup, g.begin+g.o.warmup+g.o.duration
 	for {
-		events, err := g.poll.wait(100)
+		events, err := g.await()
 		if err != nil {
 			return err
 		}
@@ -306,9 +309,20 @@ func (g *generator) pace() {
 		g.start(l, g.begin+g.arrive.next, now)
 		g.arrive.advance()
 	}
-	if err := g.arrive.arm(g.timers[1], now-g.begin); err != nil {
-		g.res.err = errors.Join(g.res.err, err)
+}
+
+// await waits for what happens next. Gaps of their own kinds have no tick: the wait itself ends when the next call is due.
+func (g *generator) await() ([]unix.EpollEvent, error) {
+	if g.arrive.rnd == nil {
+		return g.poll.wait(100)
 	}
+	d := sweepEvery
+	if !g.stopped && len(g.idle[g.tier.now()]) > 0 {
+		d = max(0, min(d, g.begin+g.arrive.next-g.now()))
+	}
+	events, err := g.poll.waitExactly(d)
+	g.pace()
+	return events, err
 }
 
 // freeOf takes a line of a tier that a call can begin on, nil when there is none: the one that was used last or, of callers
