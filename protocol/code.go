@@ -148,11 +148,13 @@ type Fault struct {
 func (f Fault) NotExecuted() bool { return f.Code.NotExecuted() && !f.Executed && !f.Code.Policy() }
 
 // Text returns the message as plain Thrift carries it: it begins with "not executed:" when that is certain (wire.md §9).
-func (f Fault) Text() string {
+func (f Fault) Text() string { return f.prefix() + f.Message }
+
+func (f Fault) prefix() string {
 	if f.NotExecuted() && f.Code.AppType() == AppLoadshedding {
-		return "not executed: " + f.Message
+		return "not executed: "
 	}
-	return f.Message
+	return ""
 }
 
 // Error is a defect of a frame: which code answers it and what was wrong where. Errors made while decoding are values

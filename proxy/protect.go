@@ -51,6 +51,7 @@ type guard struct {
 	looked  int64 // at the sources' work
 	load    float64
 	mean    pressure.Sample // over about half a second
+	weight  float64         // of the sample at hand
 	demand  float64         // peak, likewise
 	list    []pressure.Moved
 	entered [pressure.NumLevels]uint64
@@ -138,9 +139,10 @@ func (g *guard) decide(now int64, x pressure.Sample) {
 		g.entered[s.Level]++
 		g.p.logLevel(before.Level, s)
 	}
-	g.load += (g.loadOf(x) - g.load) * meanBlend
+	g.weight = blend(g.gauge.took, meanTime)
+	g.load += (g.loadOf(x) - g.load) * g.weight
 	for i := range x {
-		g.mean[i] += (x[i] - g.mean[i]) * meanBlend
+		g.mean[i] += (x[i] - g.mean[i]) * g.weight
 	}
 	g.level.Store(uint32(s.Level))
 	g.p.SetLend(s.Lend)
@@ -152,6 +154,11 @@ func (g *guard) decide(now int64, x pressure.Sample) {
 		g.sources(now, s, toRemote)
 	}
 	g.active.Store(s.Level >= pressure.HandOver || toRemote || g.cap.Limited())
+}
+
+// blend is a moving mean's weight of a sample that stands for took ns. Under a CPU quota the guard comes round late.
+func blend(took int64, over time.Duration) float64 {
+	return 1 - math.Exp(-float64(took)/float64(over))
 }
 
 // loadOf is how much of what can be carried is used: 1 is where pressure begins.
@@ -182,7 +189,7 @@ func (g *guard) sources(now int64, s pressure.State, all bool) {
 	for i, src := range list {
 		work := src.work.Load()
 		if fresh {
-			src.rate += (float64(work-src.worked)/(float64(took)/1e9) - src.rate) * 0.4
+			src.rate += (float64(work-src.worked)/(float64(took)/1e9) - src.rate) * blend(took, rateTime)
 		}
 		src.worked = work
 		users[i] = pressure.User{Key: src.Source, Workload: src.teamName(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load()}
@@ -253,8 +260,9 @@ func (g *guard) budget() int64 {
 // A proxy that uses all of its CPU quota is stopped for most of a period: what it refuses then is not refused at once. So some
 // of it is left.
 const (
-	fullCPU   = 0.95
-	meanBlend = 0.2 // weight of a sample
+	fullCPU  = 0.95
+	meanTime = 450 * time.Millisecond // time constant of what is looked at as a mean
+	rateTime = 200 * time.Millisecond // ... and of what a source makes
 )
 
 // admission is a remote proxy's: how many calls it takes in flight, and what of it each hand-off connection is told.
@@ -263,7 +271,7 @@ func (g *guard) admission(now int64, s pressure.State) {
 	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse
 	capacity := g.cap.Observe(time.Duration(now), congested, g.p.inFlight.Load())
 	g.capacity.Store(int64(capacity))
-	g.demand = max(float64(g.peak.Swap(g.overflow.Load())), g.demand*(1-meanBlend))
+	g.demand = max(float64(g.peak.Swap(g.overflow.Load())), g.demand*(1-g.weight))
 	ratio := uint32(0)
 	if g.cap.Limited() {
 		free := float64(capacity)*(1-g.p.cfg.Protection.Reserve) - float64(g.p.inFlight.Load()-g.overflow.Load())

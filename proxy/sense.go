@@ -82,6 +82,7 @@ func (s *sense) read(now int64) (busy, wait int64) {
 // gauge measures a proxy from look to look. Guard's goroutine only.
 type gauge struct {
 	at      int64
+	took    int64 // ns that the last look was about
 	cpu     time.Duration
 	workers []struct{ busy, wait int64 }
 	cpus    float64 // that the process may use
@@ -125,6 +126,7 @@ func (g *gauge) look(p *Proxy, now int64) (x pressure.Sample, ok bool) {
 	if ok && g.cpus > 0 {
 		x[pressure.CPU] = float64(cpu-g.cpu) / took / g.cpus
 	}
+	g.took = now - g.at
 	g.at, g.cpu = now, cpu
 	if c.Memory != nil {
 		x[pressure.Memory] = c.Memory()

@@ -1,6 +1,7 @@
 package proxy
 
 import (
+	"math/rand/v2"
 	"sync/atomic"
 
 	"github.com/bellhop-mesh/bellhop/proxy/fair"
@@ -58,16 +59,18 @@ type shares struct {
 	turns   fair.Queue[*downstream]
 	teams   map[string]*team
 	all     usage
-	last    *lane // who was active last
-	until   int64 // work is shared out until then
-	charged int64 // in all
-	sample  int   // times until a clock is read
+	last    *lane      // who was active last
+	until   int64      // work is shared out until then
+	charged int64      // in all
+	sample  int        // times until a clock is read
+	chance  *rand.Rand // what samples are drawn by: not the numbers that choices are rehearsed with
 	pace    float64
 	delay   int64 // ns, of calls from their bytes' coming to their being taken: a moving mean of samples
 }
 
 func (s *shares) init() {
 	s.turns.Init(quantum)
+	s.chance = rand.New(rand.NewPCG(rand.Uint64(), 1))
 	s.teams = map[string]*team{}
 	s.sample, s.pace = sampleEvery, 0.5
 	s.turns.Closed = func(f *fair.Flow[*downstream]) {
@@ -228,7 +231,7 @@ func (w *worker) serveTurn(d *downstream) {
 	}
 }
 
-func (w *worker) nextSample() int { return 1 + w.rnd.IntN(2*sampleEvery-1) }
+func (w *worker) nextSample() int { return 1 + w.shares.chance.IntN(2*sampleEvery-1) }
 
 // learn compares what work took with what it was estimated at, and a source's with what is usual: calls that have to be
 // transcoded or inflated cost their source more. One sample counts little: the loop may have been interrupted.

@@ -60,7 +60,7 @@ func statusException(m *protocol.Message) (text string, typ int32) {
 // appendFault appends the proxy's own answer as a TMessage, always strict where it is binary.
 func appendFault(dst []byte, f protocol.Fault, to *protocol.ReplyTo, p protocol.Payload) []byte {
 	v := envelope{payload: p, typ: protocol.MessageException, seq: to.MsgSeq, method: to.Method}
-	return protocol.AppendAppException(v.append(dst), p, f.Text(), f.Code.AppType())
+	return f.AppendException(v.append(dst), p)
 }
 
 // openFrame leaves room for a frame's length; closeFrame fills it in.
