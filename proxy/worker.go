@@ -50,13 +50,15 @@ type worker struct {
 	retiring retiring
 	lookups  lookups
 	shares   shares
-	wheel    *wheel
-	evidence cluster.Evidence
-	turns    map[*govern.Split]uint64 // of splits: where the next call goes
-	stats    workerStats
-	sense    sense
-	failures failures
-	bufs     bufferPool
+	// what is refused of a kind, of spillOne: see drops
+	droppedOverflow, droppedMoved uint64
+	wheel                         *wheel
+	evidence                      cluster.Evidence
+	turns                         map[*govern.Split]uint64 // of splits: where the next call goes
+	stats                         workerStats
+	sense                         sense
+	failures                      failures
+	bufs                          bufferPool
 
 	downs        map[*downstream]struct{}
 	ups          map[*upstream]struct{}
