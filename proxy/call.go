@@ -150,7 +150,7 @@ func (t *callTable) put(c *call) {
 
 // admit binds a call to its caller and checks every bound it meets there. CodeOK: go on.
 func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
-	c.start = w.now
+	c.start = d.cameAt()
 	c.to.SetFrom(m)
 	c.caller = append(c.caller[:0], m.Caller[:min(len(m.Caller), nameRoom)]...)
 	if len(m.Service) == 0 {
@@ -173,7 +173,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	}
 	c.stats = w.stats.method(c.cluster, m.Method)
 	c.handoffKeys(m)
-	c.setDeadline(m)
+	c.setDeadline(m, c.start)
 	lim := &w.p.cfg.Limits
 	switch {
 	case !d.outOfOrder && d.inFlight > lim.Depth:
@@ -191,6 +191,10 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	}
 	if f := w.bound(d.src, calls, total); f.Code != protocol.CodeOK {
 		return f
+	}
+	if c.deadline <= w.now { // nobody waits for it any more
+		return protocol.Fault{Code: protocol.CodeDeadline, Message: "the deadline of " + c.allowed().String() + " had passed before the call's turn came: source " +
+			d.src.Source + " wants more than its share of a busy proxy"}
 	}
 	if c.cluster == nil { // the last: it may wait for its service, within these bounds
 		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
@@ -230,8 +234,9 @@ func (c *call) declared(m *protocol.Message) {
 	}
 }
 
-// setDeadline: the header's, else the service's, else the configured one; never beyond the longest allowed.
-func (c *call) setDeadline(m *protocol.Message) {
+// setDeadline: the header's, else the service's, else the configured one; never beyond the longest allowed. It counts from the
+// moment from, in the worker's time.
+func (c *call) setDeadline(m *protocol.Message, from int64) {
 	t := &c.w.p.cfg.Timeouts
 	d := m.Timeout
 	if c.brought = d > 0; d <= 0 {
@@ -241,8 +246,8 @@ func (c *call) setDeadline(m *protocol.Message) {
 		}
 	}
 	d = min(d, t.MaxCall)
-	m.Timeout = d
-	c.from, c.deadline = c.w.now, c.w.now+int64(d)
+	c.from, c.deadline = from, from+int64(d)
+	m.Timeout = time.Duration(c.deadline - c.w.now)
 	c.w.wheel.arm(&c.timer, c.deadline)
 }
 

@@ -84,7 +84,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 // connection is an upstream like any other.
 func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool {
 	known := c.cluster != nil
-	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
+	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) || w.denied(c, m) {
 		return false
 	}
 	if c.dry != nil {

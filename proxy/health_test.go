@@ -353,23 +353,34 @@ func TestSetBreakerErrors(t *testing.T) {
 	}
 }
 
-// TestBreakersBound: so many methods have a breaker; those of which nothing is known make room.
+// TestBreakersBound: so many methods have a breaker; those of which nothing is known make room, and workers look again then,
+// but not at each call where there is none to be made.
 func TestBreakersBound(t *testing.T) {
 	var b breakers
 	for i := range 2 * maxBreakers {
-		if b.find(methodKey{"s", fmt.Sprint(i)}, true, 0) == nil {
+		if b.find(methodKey{"s", fmt.Sprint(i)}, true, 1) == nil {
 			t.Fatal("idle ones did not make room")
 		}
 	}
+	round, swept := b.round.Load(), b.swept
 	for _, br := range b.by {
 		br.Set(true, cluster.Forever)
 	}
 	for i := range maxBreakers {
-		if br := b.find(methodKey{"t", fmt.Sprint(i)}, true, 0); br != nil {
+		if br := b.find(methodKey{"t", fmt.Sprint(i)}, true, 2); br != nil {
 			br.Set(true, cluster.Forever)
 		}
 	}
 	if len(b.by) > maxBreakers {
 		t.Errorf("there are %d", len(b.by))
+	}
+	if b.round.Load() != round || b.swept != swept {
+		t.Error("workers have to look again though there was no room")
+	}
+	for k := range b.by {
+		b.by[k] = &cluster.Breaker{}
+	}
+	if b.find(methodKey{"u", "late"}, true, swept+sweepEvery) == nil || b.round.Load() == round {
+		t.Error("no room was made a second later")
 	}
 }
