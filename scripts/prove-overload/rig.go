@@ -82,7 +82,7 @@ func (t *tier) callers(total float64) (all []governed.Source) {
 	for i := range sources {
 		all = append(all, governed.Source{Unit: unit(i), Rate: total / sources, Args: []string{
 			"--address-file", t.local.AddressFile(), "--source", unit(i), "--service", "bench", "--framing", framing,
-			"--connections", "8", "--depth", "8", "--size", strconv.Itoa(size),
+			"--connections", "8", "--depth", "8", "--size", strconv.Itoa(size), "--grain", "1ms",
 		}})
 	}
 	return all
