@@ -100,6 +100,41 @@ func BenchmarkRuledCall(b *testing.B) {
 	}
 }
 
+// TestNoAllocationInTurns: a call that waits for its source's turn costs none either.
+func TestNoAllocationInTurns(t *testing.T) {
+	k := newCrowd(t, nil)
+	for i := range 60 {
+		k.join(Identity{Source: fmt.Sprint(i % 3), Workload: fmt.Sprint(i % 2)}, 1, 100)
+	}
+	request := frame("Echo:say", 1, 1, 1, string(make([]byte, 100)))
+	var replies []byte
+	poll := func() {
+		for _, m := range k.callers {
+			m.conn.arrive(request)
+		}
+		k.settle()
+		replies = append(replies[:0], k.up.out...)
+		k.up.out = k.up.out[:0]
+		for at := 0; at+8 < len(replies); at += 4 + int(binary.BigEndian.Uint32(replies[at:])) {
+			replies[at+7] = 2
+		}
+		k.up.bring(replies)
+		for _, m := range k.callers {
+			m.conn.out = m.conn.out[:0]
+		}
+	}
+	for range 200 {
+		poll()
+	}
+	before := k.w.stats.deferred
+	if n := testing.AllocsPerRun(200, poll); n != 0 {
+		t.Errorf("%v allocations for 60 calls", n)
+	}
+	if k.w.stats.deferred-before < 2000 {
+		t.Errorf("only %d of 12000 calls waited: this shows nothing", k.w.stats.deferred-before)
+	}
+}
+
 // BenchmarkShared is a round of ten sources with eight calls each, against one source with the eighty: what sharing costs.
 func BenchmarkShared(b *testing.B) {
 	for _, sources := range []int{1, 10} {

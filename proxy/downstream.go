@@ -41,7 +41,9 @@ type downstream struct {
 	turns      callQueue // ordered calls whose look-up is over and that others are before
 	lane       *lane
 	place      fair.Item[*downstream] // among those who wait for their source's turn
-	since      int64                  // when it came there
+	since      int64                  // when the oldest bytes that wait there came; 0: none do
+	mark       int                    // what lies at this place and behind in `in` came later; 0: nothing did
+	markAt     int64                  // ... and when
 	overfull   bool                   // is given up for its source's own bytes
 	incomplete bool                   // more bytes must come before anything can be taken
 	stopped    bool                   // its source has used its share for now
@@ -94,6 +96,7 @@ func (d *downstream) closed(err error) {
 
 // readable takes what has come.
 func (d *downstream) readable() {
+	d.marked()
 	buf := d.receive()
 	if d.doomedFor != "" {
 		return
@@ -304,7 +307,7 @@ func (d *downstream) expired(now int64) {
 	d.account()
 	idleAt := d.lastActive + int64(t.Idle)
 	switch {
-	case d.codec == nil && now >= d.openedAt+int64(t.Detect):
+	case d.codec == nil && now >= d.openedAt+int64(t.Detect) && !d.place.Queued():
 		d.w.doom(&d.session, reasonDetect)
 		return
 	case d.partialSince != 0 && now >= d.partialSince+int64(t.Frame):
@@ -322,7 +325,7 @@ func (d *downstream) expired(now int64) {
 	}
 	d.checkStall(now)
 	if d.codec == nil {
-		d.schedule(d.openedAt + int64(t.Detect))
+		d.schedule(max(d.openedAt+int64(t.Detect), now+16*recheck))
 	}
 	if d.partialSince != 0 {
 		d.schedule(d.partialSince + int64(t.Frame))

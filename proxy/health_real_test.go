@@ -108,6 +108,81 @@ func TestEjectionOverWorkers(t *testing.T) {
 	}
 }
 
+// TestRecheck: an endpoint that nobody listens at is looked at again and again, and no call is spent on that; when somebody
+// listens there again, calls go there again.
+func TestRecheck(t *testing.T) {
+	good := &echo{}
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	nobody := l.Addr().String()
+	_ = l.Close()
+	s := &registry.Service{
+		Name: "Echo", Timeout: 20 * time.Second, Ejection: registry.Ejection{Base: 10 * time.Millisecond, Max: 20 * time.Millisecond},
+		Endpoints: []registry.Endpoint{{Addr: nobody}, {Addr: serve(t, good, framed(), binary())}},
+	}
+	p, addr := start(t, 1, nil, s)
+	c := []*thrift.TStandardClient{dial(t, addr, "Echo", framed(), binary())}
+	state := func() (b proxy.BreakerStatus) {
+		for _, b = range p.Breakers() {
+			if b.Endpoint == nobody {
+				return b
+			}
+		}
+		return b
+	}
+	until := func(what string, done func() bool) {
+		t.Helper()
+		ok, mayFail := false, state().State == "" // a process that has just begun has no budget to send calls elsewhere
+		all(c, 1_000_000, func(c *thrift.TStandardClient) bool {
+			var r text
+			if _, err := c.Call(context.Background(), "say", &text{"x"}, &r); err != nil && !mayFail {
+				t.Error(err)
+				return true
+			}
+			ok = done()
+			return ok
+		})
+		if !ok {
+			t.Fatalf("never: %s; %+v", what, state())
+		}
+	}
+	connectErrors := func() uint64 {
+		st, err := p.Stats(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		return st.Counters["connect_errors"]
+	}
+	until("ejected", func() bool { return state().Reason == "connect" })
+	before := connectErrors()
+	until("looked at again and again", func() bool { return state().Times >= 5 })
+	if n := connectErrors() - before; n != 0 {
+		t.Errorf("%d calls were spent on looking", n)
+	}
+	back, err := net.Listen("tcp", nobody)
+	if err != nil {
+		t.Skip("somebody else has the port now")
+	}
+	defer back.Close()
+	taken := make(chan struct{}, 1)
+	go func() {
+		for {
+			conn, err := back.Accept()
+			if err != nil {
+				return
+			}
+			_ = conn.Close()
+			select {
+			case taken <- struct{}{}:
+			default:
+			}
+		}
+	}()
+	until("looked at when somebody listens", func() bool { return len(taken) > 0 })
+}
+
 // all has every caller call so often, or until one is done.
 func all(callers []*thrift.TStandardClient, times int, call func(*thrift.TStandardClient) (done bool)) {
 	var wg sync.WaitGroup

@@ -57,20 +57,24 @@ func (c *call) nowhere(code protocol.Code) protocol.Code {
 // that a call was sent, when its endpoint is known and before the call is finished. Loop only.
 func (w *worker) observe(c *call, class govern.Class) {
 	c.tries.came(class, w.now-c.sentAt)
-	e := c.endpoint
+	w.tell(c, c.endpoint, c.sentAt, class)
+}
+
+// tell is observe of an attempt that was made at an endpoint before the call went on to another.
+func (w *worker) tell(c *call, e *cluster.Endpoint, sentAt int64, class govern.Class) {
 	state := &e.States[w.id]
 	switch class {
 	case govern.ClassOK:
 		state.Succeeded(w.now)
-		state.Observe(w.now, w.now-c.sentAt)
+		state.Observe(w.now, w.now-sentAt)
 	case govern.ClassCaller, govern.ClassBusy, govern.ClassFailed, govern.ClassDeadline:
-		state.Observe(w.now, w.now-c.sentAt)
+		state.Observe(w.now, w.now-sentAt)
 	}
 	if e.Remote || c.stats == nil || c.cluster == nil { // how a call ended there says nothing of the remote proxy
 		return
 	}
 	o := cluster.Outcome{
-		Cluster: c.cluster, Endpoint: e, Method: &c.stats.evidence, Class: class, Workload: c.src.workloadKey, Sent: c.sentAt, Now: w.now,
+		Cluster: c.cluster, Endpoint: e, Method: &c.stats.evidence, Class: class, Workload: c.src.workloadKey, Sent: sentAt, Now: w.now,
 		MethodName: c.to.Method, WorkloadName: c.src.teamName(),
 	}
 	w.stats.ejections[w.evidence.Observe(&o)]++
@@ -81,7 +85,11 @@ func (w *worker) observe(c *call, class govern.Class) {
 
 // observeConnect tells it that connecting failed. Loop only.
 func (w *worker) observeConnect(cl *cluster.Cluster, e *cluster.Endpoint) {
-	if !e.Remote {
-		w.stats.ejections[cl.ConnectFailed(e, w.id, w.now)]++
+	if e.Remote {
+		return
+	}
+	why := cl.ConnectFailed(e, w.id, w.now)
+	if w.stats.ejections[why]++; why == cluster.ReasonConnect {
+		w.recheck(e)
 	}
 }

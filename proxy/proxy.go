@@ -27,6 +27,7 @@ type Proxy struct {
 	clock    func() int64 // the workers' time, ns since born
 	born     time.Time
 	breakers breakers
+	rechecks rechecks
 
 	inFlight    atomic.Int64 // calls
 	active      atomic.Int64 // weights of workloads that have calls in flight
@@ -83,6 +84,7 @@ func (p *Proxy) Start() error {
 		}
 	}
 	p.access.start()
+	p.rechecks.on.Store(true)
 	p.pending.Add(1)
 	go p.guard.run()
 	return nil

@@ -180,13 +180,14 @@ func (c *call) attemptOver() bool {
 		return false
 	}
 	w.calls.active-- // the caller waits for one call, as before
-	w.observe(c, govern.ClassDeadline)
+	c.tries.came(govern.ClassDeadline, w.now-c.sentAt)
 	c.handTo(n)
 	if !w.again(n, govern.ClassDeadline) {
 		n.handTo(c)
 		w.calls.put(n)
 		return false
 	}
+	w.tell(n, c.endpoint, c.sentAt, govern.ClassDeadline)
 	if u.mode != cluster.Multiplexed {
 		w.doom(&u.session, reasonAbandoned)
 	} else {
@@ -246,7 +247,9 @@ func (b *budget) earn(share float64) { b.left = min(b.left+share, budgetMost) }
 
 // now is how many calls it allows at once.
 func (b *budget) now(now int64, perSecond float64) float64 {
-	if most := max(1, perSecond); b.left < most {
+	if most := max(1, perSecond); b.at == 0 { // nothing was taken yet
+		return max(b.left, most)
+	} else if b.left < most {
 		return min(most, b.left+perSecond*time.Duration(now-b.at).Seconds())
 	}
 	return b.left

@@ -25,6 +25,12 @@ const (
 	roundWork = 160_000 // served out of the queue before the loop looks for new bytes again
 )
 
+// A round serves less while others come whose calls are taken at once: they wait for its end, and again with their replies.
+const (
+	shortWork = roundWork / 4
+	shortFor  = int64(10e6) // ns since the last such
+)
+
 // sharedFor is how long after two sources were active work goes on being shared out, in ns: who comes rarely finds room.
 const sharedFor = int64(100e6)
 
@@ -60,12 +66,14 @@ type shares struct {
 	teams   map[string]*team
 	all     usage
 	last    *lane      // who was active last
+	ahead   int64      // when a call was last taken at once though others waited
 	until   int64      // work is shared out until then
 	charged int64      // in all
 	sample  int        // times until a clock is read
 	chance  *rand.Rand // what samples are drawn by: not the numbers that choices are rehearsed with
 	pace    float64
-	delay   int64 // ns, of calls from their bytes' coming to their being taken: a moving mean of samples
+	// delay is a moving mean of samples: ns from the read that brought a call to its being taken. Safe for concurrent use.
+	delay atomic.Int64
 }
 
 func (s *shares) init() {
@@ -162,6 +170,9 @@ func (d *downstream) share(buf []byte) (used int) {
 		d.stopped = true
 		return 0
 	}
+	if s.turns.Len() > 0 {
+		s.ahead = w.now
+	}
 	if s.sample--; s.sample > 0 {
 		return d.consume(buf)
 	}
@@ -177,7 +188,9 @@ func (d *downstream) share(buf []byte) (used int) {
 func (w *worker) await(d *downstream) {
 	d.stopped = false
 	d.lane.weigh()
-	d.place.Value, d.since = d, w.now
+	if d.place.Value = d; d.since == 0 {
+		d.since = w.now
+	}
 	w.shares.turns.Push(&d.lane.flow, &d.place)
 	w.stats.deferred++
 }
@@ -191,6 +204,9 @@ func (w *worker) serveTurns() {
 		return
 	}
 	at, limit := w.p.clock(), s.charged+roundWork
+	if w.now-s.ahead < shortFor {
+		limit = s.charged + shortWork
+	}
 	for s.charged < limit {
 		i := s.turns.Next()
 		if i == nil {
@@ -224,10 +240,31 @@ func (w *worker) serveTurn(d *downstream) {
 		}
 	}()
 	if d.live() && d.doomedFor == "" && d.closing == "" {
-		d.settle(d.in, d.consume(d.in))
+		used := d.consume(d.in)
+		d.passed(used)
+		d.settle(d.in, used)
+	}
+	if !d.place.Queued() {
+		d.since, d.mark = 0, 0
 	}
 	if !d.blocked && !(d.place.Queued() && d.full()) { // what blocks it calls again
 		d.unpark()
+	}
+}
+
+// marked notes that bytes have come behind those that wait. One mark at a time: what comes later still counts as come then.
+func (d *downstream) marked() {
+	if d.mark == 0 && len(d.in) > 0 && d.place.Queued() {
+		d.mark, d.markAt = len(d.in), d.w.now
+	}
+}
+
+// passed notes that so many of the bytes that wait were taken: what is behind the mark has waited since then only.
+func (d *downstream) passed(used int) {
+	if d.mark > 0 {
+		if d.mark -= used; d.mark <= 0 {
+			d.since, d.mark = d.markAt, 0
+		}
 	}
 }
 
@@ -248,7 +285,8 @@ func (s *shares) learn(l *lane, took, estimate int64) {
 
 // delayed counts how long a call has waited in the proxy before it was taken.
 func (w *worker) delayed(l *lane, ns int64) {
-	w.shares.delay += (ns - w.shares.delay) / 8
+	mean := w.shares.delay.Load()
+	w.shares.delay.Store(mean + (ns-mean)/8)
 	w.stats.delays.add(ns / 1000)
 	d := l.delays.Load()
 	if d == nil {

@@ -227,3 +227,48 @@ func TestAloneIsNotHeldBack(t *testing.T) {
 		t.Errorf("%d times a connection waited", k.w.stats.deferred)
 	}
 }
+
+// TestDelayCountsFromTheRead: what a call has waited for its turn counts from the read that brought it, also when its connection
+// had turns for others in between.
+func TestDelayCountsFromTheRead(t *testing.T) {
+	k := newCrowd(t, nil)
+	k.join(Identity{Source: "other", Workload: "o"}, 1, 10)
+	src := k.join(Identity{Source: "a", Workload: "a"}, 1, 10)
+	k.callers[0].call()
+	k.callers[1].call()
+	d := k.callers[1].conn.ctx.(*downstream)
+	many := frame("Echo:say", 1, 1, 1, "x")
+	for range 5 {
+		many = append(many, many...)
+	}
+	began := k.now
+	k.callers[1].conn.arrive(many) // 32 calls: more than a turn
+	if !d.place.Queued() || d.since != began {
+		t.Fatalf("waits: %v, since %d, want %d", d.place.Queued(), d.since, began)
+	}
+	k.w.shares.ahead = k.now // short rounds
+	k.now += 1e6
+	later := k.now
+	k.turn()
+	if n := src.calls.Load(); n < 8 || n > 24 || d.since != began {
+		t.Fatalf("%d taken; the rest waits since %d, want %d", n, d.since, began)
+	}
+	k.w.begin()
+	k.callers[1].conn.arrive(many)
+	k.w.shares.sample = 1
+	k.now += 1e6
+	for d.place.Queued() && d.since == began {
+		k.woken = true
+		k.turn()
+	}
+	if d.since != 0 && d.since != later {
+		t.Errorf("what came later waits since %d, want %d", d.since, later)
+	}
+	k.settle()
+	if d.since != 0 || d.mark != 0 {
+		t.Errorf("nothing waits, and it does since %d, mark %d", d.since, d.mark)
+	}
+	if most := src.lanes[0].Load().delays.Load().most.Load(); most < 1e6 {
+		t.Errorf("the longest sample is %d ns", most)
+	}
+}

@@ -30,11 +30,12 @@ func (u *usage) at(epoch int64) bool {
 // used counts what a source has used, its workload and all together.
 func (s *shares) used(l *lane, now, cost int64) {
 	epoch := now >> epochBits
-	s.all.at(epoch)
-	if l.team.use.at(epoch) {
-		s.all.weights += l.team.flow.Weight
-	}
 	if l.use.at(epoch) {
+		l.weigh()
+		s.all.at(epoch)
+		if l.team.use.at(epoch) {
+			s.all.weights += l.team.flow.Weight
+		}
 		l.team.use.weights += l.flow.Weight
 	}
 	l.use.recent += cost

@@ -88,6 +88,35 @@ func TestNearestFails(t *testing.T) {
 	}
 }
 
+// TestOneEvent: calls that were under way together when a server paused for a collection of garbage, or crashed, are slow or
+// lost together. That is one event, however many they were, and ejects nothing; if it lasts, the calls after it do.
+func TestOneEvent(t *testing.T) {
+	for class, took := range map[govern.Class]int64{govern.ClassOK: 200e6, govern.ClassLost: 1e6} {
+		w := newWorld(t, service("", make([]int, 5)...))
+		e := w.c.Endpoints()[1]
+		for range 20 {
+			w.run(3*time.Second, 5e6, "a")
+			for range 50 { // sent at the same time, and so they end
+				w.end(e, "a", "m", class, took)
+			}
+			w.now += 1e9
+		}
+		if h := w.c.Health(e, w.now); h.Held || w.ejected[ReasonErrors]+w.ejected[ReasonSlow] > 0 {
+			t.Errorf("%s: %+v", class, h)
+		}
+		w.behave = func(at *Endpoint, _ string) (govern.Class, int64) {
+			if at == e {
+				return class, took
+			}
+			return govern.ClassOK, 1e6
+		}
+		w.run(3*time.Second, 5e6, "a")
+		if !w.c.Health(e, w.now).Held {
+			t.Errorf("%s: it lasts, and it is not held", class)
+		}
+	}
+}
+
 // TestPartly: an endpoint that fails most of its calls, but not in a row, is found too.
 func TestPartly(t *testing.T) {
 	w := newWorld(t, service("", make([]int, 4)...))

@@ -95,7 +95,10 @@ func (v *Evidence) Observe(o *Outcome) Reason {
 	group, mine := v.cells2(o)
 	raced := o.Class == govern.ClassRaced
 	one := mark{near: o.Endpoint.near, timed: o.Class == govern.ClassOK || o.Class == govern.ClassDeadline, log: logOf(took)}
-	one.slow = mine.follow(o, group, bad, one)
+	var same bool
+	if one.slow, same = mine.follow(o, group, bad, one); same {
+		return ReasonNone
+	}
 	group.run.count(one)
 	group.ever.count(one)
 	mine.run.count(one)
@@ -124,8 +127,19 @@ func (v *Evidence) Observe(o *Outcome) Reason {
 }
 
 // follow begins, continues or ends the endpoint's streaks with a call that is not counted yet, and reports whether it was slow.
-func (c *cell) follow(o *Outcome, group *cell, bad bool, one mark) (slow bool) {
-	near, log := one.near, one.log
+// same: it is no evidence of its own. Calls that were under way together when a server paused, or its connections ended, are
+// slow or lost together: that is one event, and what was sent after it was seen tells whether it lasts.
+func (c *cell) follow(o *Outcome, group *cell, bad bool, one mark) (slow, same bool) {
+	near, log, limit := one.near, one.log, o.Cluster.eject.slow
+	if one.timed && limit > 0 {
+		siblings := group.timing(near)
+		siblings.take(c.timing(near))
+		slow = siblings.n >= leastSiblings && timing{1, log}.slower(siblings, limit)
+	}
+	if slow && o.Class == govern.ClassOK && c.slow.n > 0 && o.Sent < c.slow.since ||
+		o.Class == govern.ClassLost && c.bad.n > 0 && o.Sent < c.bad.since {
+		return slow, true
+	}
 	switch s := &c.bad; {
 	case o.Class == govern.ClassRaced: // says neither
 	case !bad:
@@ -135,14 +149,9 @@ func (c *cell) follow(o *Outcome, group *cell, bad bool, one mark) (slow bool) {
 	default:
 		s.n++
 	}
-	slowest := o.Cluster.eject.slow
-	if !one.timed || slowest == 0 {
-		return false
-	}
-	siblings := group.timing(near)
-	siblings.take(c.timing(near))
 	switch s := &c.slow; {
-	case siblings.n < leastSiblings || uint64(log)*uint64(siblings.n) < uint64(siblings.logs)+uint64(slowest)*uint64(siblings.n):
+	case !one.timed:
+	case !slow:
 		s.well(o.Now)
 	case s.n == 0:
 		*s = streak{n: 1, logs: log, since: o.Now, ended: s.ended, before: group.ever.times[near], failed: group.ever.slow}
@@ -150,7 +159,7 @@ func (c *cell) follow(o *Outcome, group *cell, bad bool, one mark) (slow bool) {
 		s.n++
 		s.logs += log
 	}
-	return c.slow.n > 0
+	return slow, false
 }
 
 // cells2 returns the cell of all endpoints and that of this one. What was seen before the endpoint was ejected or came back

@@ -52,6 +52,7 @@ type hold struct {
 	span   span
 	probes int32 // calls that have to end well when it is half open
 
+	awaits    atomic.Bool // no call is a probe before somebody has reached it (Await)
 	granted   atomic.Int32
 	grantedAt atomic.Int64
 	good      atomic.Int32
@@ -88,7 +89,9 @@ func (p *past) next(now int64) int {
 
 // again is the hold that follows a probe that did not end well.
 func (h *hold) again(now int64) *hold {
-	return &hold{why: h.why, since: now, until: now + h.span.length(h.times+1), times: h.times + 1, span: h.span, probes: h.probes}
+	next := &hold{why: h.why, since: now, until: now + h.span.length(h.times+1), times: h.times + 1, span: h.span, probes: h.probes}
+	next.awaits.Store(h.awaits.Load())
+	return next
 }
 
 func (h *hold) over(now int64) *past {
@@ -151,7 +154,7 @@ func (e *Endpoint) look(q *query) verdict {
 			e.release(h, q.now)
 		case q.panic:
 			return yes
-		case q.now < h.until || !h.lets(q):
+		case q.now < h.until || h.awaits.Load() || !h.lets(q):
 			return no
 		default:
 			return take
