@@ -53,6 +53,9 @@ type DelayStats struct {
 	P50     time.Duration `json:"p50_ns"`
 	P99     time.Duration `json:"p99_ns"`
 	Max     time.Duration `json:"max_ns"`
+	// Buckets are those that have samples, shortest first: the longest time in it, in ns, and how many. They only grow, so the
+	// difference of two readings is what was between.
+	Buckets [][2]int64 `json:"buckets,omitempty"`
 }
 
 // sumDelays makes one of what several workers have counted.
@@ -70,6 +73,11 @@ func sumDelays(all []*delays) (s DelayStats) {
 	}
 	if s.Samples == 0 {
 		return s
+	}
+	for i, n := range buckets {
+		if n > 0 {
+			s.Buckets = append(s.Buckets, [2]int64{delayBound(i), int64(n)})
+		}
 	}
 	s.Mean = time.Duration(sum / s.Samples)
 	s.P50, s.P99 = quantileOf(&buckets, s.Samples, 0.5), quantileOf(&buckets, s.Samples, 0.99)

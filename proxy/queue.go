@@ -46,7 +46,7 @@ func (p *pool) place(c *call) (over *fair.Flow[*call], code protocol.Code) {
 }
 
 func (p *pool) flowOf(src *source) *fair.Flow[*call] {
-	return p.queue.Flow(src, src.Workload, src.weight.Load(), src.workloadWeight.Load())
+	return p.queue.Flow(src, src.teamName(), src.weight.Load(), src.workloadWeight.Load())
 }
 
 // wait keeps the call's frame: what it was read from will be overwritten.

@@ -17,7 +17,7 @@ func TestEndpointTime(t *testing.T) {
 	takes := map[string]time.Duration{"slow": 10 * time.Millisecond, "quick": time.Millisecond, "heavy": 3 * time.Millisecond}
 	callers := map[*source]*fakeConn{}
 	for name := range takes {
-		c := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: name})
+		c := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, Identity{Source: name, Workload: "w"})
 		callers[c.ctx.(*downstream).src] = c
 		for range 3 {
 			c.bring(frame("Echo:say", 1, 1, 1, "x"))

@@ -97,11 +97,11 @@ func (w *worker) laneOf(src *source) *lane {
 	}
 	if l.conns++; l.conns == 1 {
 		s := &w.shares
-		if l.team = s.teams[src.Workload]; l.team == nil {
-			l.team = &team{name: src.Workload}
+		if l.team = s.teams[src.teamName()]; l.team == nil {
+			l.team = &team{name: src.teamName()}
 			l.team.flow.Owner = l.team
 			s.turns.Join(&l.team.flow, nil)
-			s.teams[src.Workload] = l.team
+			s.teams[l.team.name] = l.team
 		}
 		l.team.lanes++
 		s.turns.Join(&l.flow, &l.team.flow)

@@ -59,7 +59,7 @@ func (s *sources) join(id Identity, max int) *source {
 		src = &source{Identity: id, sourceBytes: []byte(id.Source), workloadBytes: []byte(id.Workload), lanes: make([]atomic.Pointer[lane], s.workers)}
 		src.workloadKey = maphash.String(workloadSeed, src.teamName())
 		src.ruledBy(s.rules)
-		src.team = s.crew(id.Workload)
+		src.team = s.crew(src.teamName())
 		s.byKey[id.Source] = src
 	}
 	if src.conns.Load() >= int64(max) {
@@ -119,7 +119,7 @@ func (s *sources) leave(src *source, keep int, now int64) {
 	if src.conns.Load() == 0 && src.calls.Load() == 0 && len(s.byKey) > keep && !src.quarantined(now) {
 		delete(s.byKey, src.Source)
 		if src.team.sources--; src.team.sources == 0 {
-			delete(s.crews, src.Workload)
+			delete(s.crews, src.teamName())
 		}
 	}
 }

@@ -182,6 +182,7 @@ func compare(first, second sample, table *route.Table, endpoints []proxy.Endpoin
 		before[s.Source] = s.Calls
 	}
 	for _, s := range second.sources {
+		s.Delay.Buckets = nil // /sources has them
 		out.Sources = append(out.Sources, Source{s, float64(s.Calls-min(before[s.Source], s.Calls)) / seconds})
 	}
 	return out
