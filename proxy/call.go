@@ -46,6 +46,7 @@ type call struct {
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
 	spilled      bool // ... because this proxy has more than it can or may carry
+	probe        bool // ... to find out whether there is room
 	returns      bool // ... and is kept, to be served here if the remote proxy does not run it
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream

@@ -138,6 +138,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 		w.finish(c, code)
 		return
 	}
+	if c.probe {
+		w.probed(c, !notExecuted(m))
+	}
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
 		if c.returns {
 			w.comeBack(c)

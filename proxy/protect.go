@@ -40,6 +40,10 @@ type guard struct {
 	capacity atomic.Int64  // calls in flight that a remote proxy takes
 	ratio    atomic.Uint32 // what grants are multiplied by, of ratioOne; 0: they are whole
 	drop     atomic.Uint32 // the share of what it is offered that is answered as not executed at once, of spillOne
+	probing  atomic.Bool   // now and then a call is handed over to find out whether the remote tier has room
+	taken    atomic.Int64  // of such calls, those that it served
+	refused  atomic.Int64  // ... and refused
+	full     atomic.Bool   // it has none
 	sentHome atomic.Int64  // when a moved caller was sent home for want of room, worker clock
 	overflow atomic.Int64  // calls in flight of hand-off connections
 	peak     atomic.Int64  // the most there were since the guard looked last
@@ -51,6 +55,7 @@ type guard struct {
 	control *pressure.Controller
 	moves   *pressure.Moves
 	cap     *pressure.Capacity
+	room    pressure.Room
 	gauge   gauge
 	quiet   int
 	looked  int64 // at the sources' work
@@ -139,6 +144,7 @@ func (g *guard) step() bool {
 // decide takes one sample in and does what is due.
 func (g *guard) decide(now int64, x pressure.Sample) {
 	before := g.control.State()
+	g.full.Store(g.room.Observe(g.taken.Swap(0), g.refused.Swap(0)))
 	s := g.control.Observe(time.Duration(now), x, g.p.cfg.Accept != nil || g.moves.Stuck())
 	if s.Level != before.Level {
 		g.entered[s.Level]++
@@ -159,6 +165,7 @@ func (g *guard) decide(now int64, x pressure.Sample) {
 	if s.Pressure > 0 || s.Level > pressure.None || toRemote || len(g.list) > 0 {
 		g.sources(now, &x, s, toRemote)
 	}
+	g.probing.Store(g.p.cfg.Protection.Move != nil && g.p.cfg.HandOff != nil && s.Level >= pressure.AskToMove)
 	g.active.Store(s.Level >= pressure.HandOver || toRemote || g.cap.Limited())
 }
 
@@ -225,7 +232,7 @@ func (g *guard) askToMove(now int64, x *pressure.Sample, s pressure.State, users
 		return
 	}
 	asks := g.asks(x)
-	in := pressure.MoveInput{State: s, Now: asks >= asksLeast, End: asks >= asksEnd, Load: g.load, Users: users, Budget: g.budget(), All: all}
+	in := pressure.MoveInput{State: s, Now: asks >= asksLeast || s.Drop > 0, End: asks >= asksEnd, Full: g.full.Load(), Load: g.load, Users: users, Budget: g.budget(), All: all}
 	moved, changed := g.moves.Step(time.Duration(now), &in)
 	if !changed {
 		return

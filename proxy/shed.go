@@ -48,6 +48,9 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		c.returns = false // the grant is used up: served here
 		return false
 	}
+	if g.probing.Load() && w.now >= w.probeAt && w.probe(c, m) {
+		return true
+	}
 	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills(c.dry == nil) {
 		return false
 	}
@@ -63,8 +66,39 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		return false
 	}
 	w.measured(c, measureRefused)
-	w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"})
+	f := protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"}
+	if f.Final = g.full.Load(); f.Final { // a caller that tried there would only be refused once more
+		f.Message = "the proxy of this host and the remote tier have more calls than they can carry"
+	}
+	w.fail(c, f)
 	return true
+}
+
+// probeEvery is the time between two calls that a worker hands over to find out whether the remote tier has room, ns.
+const probeEvery = int64(50e6)
+
+// probe hands a call over to find out whether callers who are asked to move would find room. It is served here if they would not.
+func (w *worker) probe(c *call, m *protocol.Message) bool {
+	if c.dry != nil || c.oneway {
+		return false
+	}
+	w.probeAt = w.now + probeEvery
+	c.kept, c.keptCodec, c.returns, c.probe = append(c.kept[:0], m.Frame...), c.d.codec, true, true
+	if w.spillOver(c, m, protocol.CodeOverload) {
+		return true
+	}
+	c.returns, c.probe = false, false
+	return false
+}
+
+// probed takes note of what the remote proxy said.
+func (w *worker) probed(c *call, served bool) {
+	c.probe = false
+	if served {
+		w.p.guard.taken.Add(1)
+	} else {
+		w.p.guard.refused.Add(1)
+	}
 }
 
 // spills reports whether the next call of a source belongs to its excess: evenly spread, not drawn.

@@ -52,6 +52,7 @@ type worker struct {
 	shares   shares
 	// what is refused of a kind, of spillOne: see drops
 	droppedOverflow, droppedMoved uint64
+	probeAt                       int64 // when a call may be handed over to find out whether the remote tier has room
 	wheel                         *wheel
 	evidence                      cluster.Evidence
 	turns                         map[*govern.Split]uint64 // of splits: where the next call goes

@@ -88,7 +88,7 @@ func newGenerator(o loadOptions) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	arrive, err := newArrivals(o.arrivals, o.rate, o.seed)
+	arrive, err := newArrivals(o.arrivals, o.rate, o.seed, o.grain)
 	if err != nil {
 		return nil, err
 	}

@@ -23,8 +23,9 @@ type loadOptions struct {
 	cpuOf                            []int
 	json, perCall, phases            bool
 
-	arrivals string   // constant or poisson
-	seed     uint64   // of poisson
+	arrivals string // constant or poisson
+	seed     uint64 // of poisson
+	grain    time.Duration
 	startAt  int64    // Unix time in ms at which calls begin; 0: now
 	unit     string   // systemd unit to become
 	headers  []string // KEY=VALUE
@@ -79,6 +80,7 @@ Every reply is decoded and compared. The exit code is 1 when a call failed.`,
 func (o *loadOptions) addSourceFlags(f *pflag.FlagSet) {
 	f.StringVar(&o.arrivals, "arrivals", "constant", "open loop: constant gaps, or poisson (exponential ones, as many independent callers make)")
 	f.Uint64Var(&o.seed, "seed", 1, "poisson: the same seed makes the same gaps")
+	f.DurationVar(&o.grain, "grain", 0, "poisson: gather the calls at moments so far apart, which costs less CPU; their latency counts from there")
 	f.Int64Var(&o.startAt, "start-at", 0, "Unix time in ms at which the calls begin, so that several loads begin together; connections are made before")
 	f.StringVar(&o.unit, "unit", "", "root only: be in the cgroup of this systemd unit (such as web@1.service), so that a proxy takes this load for that source")
 	f.StringArrayVar(&o.headers, "header", nil, "KEY=VALUE for the header of every call, in framings that have one; may be repeated")

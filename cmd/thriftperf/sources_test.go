@@ -20,7 +20,7 @@ import (
 func TestArrivals(t *testing.T) {
 	const rate, n = 1000, 20000
 	gaps := func(word string, seed uint64) (mean, deviation float64, first []time.Duration) {
-		a, err := newArrivals(word, rate, seed)
+		a, err := newArrivals(word, rate, seed, 0)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -51,12 +51,26 @@ func TestArrivals(t *testing.T) {
 	if one[2] != again[2] || one[2] == other[2] {
 		t.Errorf("the same seed: %v and %v; another: %v", one, again, other)
 	}
-	a, _ := newArrivals("constant", rate, 1)
+	a, _ := newArrivals("constant", rate, 1, 0)
 	if late := a.missed(100 * time.Millisecond); late != 100 {
 		t.Errorf("%d calls were due within 100 ms at %d a second", late, rate)
 	}
-	if _, err := newArrivals("sometimes", rate, 1); err == nil {
+	if _, err := newArrivals("sometimes", rate, 1, 0); err == nil {
 		t.Error("an unknown kind was taken")
+	}
+}
+
+// TestGrain: gathered calls are as many, never early, never later than the grid, and on it.
+func TestGrain(t *testing.T) {
+	const grain = time.Millisecond
+	plain, _ := newArrivals("poisson", 3000, 7, 0)
+	gathered, _ := newArrivals("poisson", 3000, 7, grain)
+	for range 5000 {
+		plain.advance()
+		gathered.advance()
+		if late := gathered.next - plain.next; late < 0 || late >= grain || (gathered.next-gathered.phase)%grain != 0 {
+			t.Fatalf("a call that was drawn for %v begins at %v; the grid begins at %v", plain.next, gathered.next, gathered.phase)
+		}
 	}
 }
 

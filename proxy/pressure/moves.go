@@ -26,7 +26,9 @@ type MoveInput struct {
 	// Now: the pressure is there still, and not only what a moment ago has left in State, which falls slowly.
 	Now bool
 	// End: it is at the end of its range. How far beyond nothing can tell.
-	End    bool
+	End bool
+	// Full: the remote tier refuses many of the calls that are handed over to try it.
+	Full   bool
 	Load   float64 // how much of what can be carried is used: 1 is where pressure begins
 	Users  []User
 	Budget int64 // calls in flight that the remote tier would take beyond those that it has from us; < 0: not known
@@ -94,8 +96,10 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 		total += in.Users[i].Work
 		work[in.Users[i].Key] = &in.Users[i]
 	}
-	m.follow(now, work)
-	changed = m.deaf(now, work)
+	m.follow(in.Full, work)
+	if !in.Full { // who is refused there calls here as well
+		changed = m.deaf(now, work)
+	}
 	settle := m.cfg.Settle
 	if in.End && m.cfg.Grow > 0 {
 		settle = m.cfg.Grow
@@ -121,13 +125,13 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 	return list, changed
 }
 
-// Stuck reports whether asking does not help any more: sources that went are back, for the remote tier has no room for them.
+// Stuck reports whether asking does not help any more: the remote tier has no room, or those who went are back.
 func (m *Moves) Stuck() bool { return m.stuck }
 
 // follow notes who went, and who is back. Those who are asked to go home stay asked: the next time that the list is told they
 // try again.
-func (m *Moves) follow(now time.Duration, work map[string]*User) {
-	m.stuck = false
+func (m *Moves) follow(full bool, work map[string]*User) {
+	m.stuck = full && len(m.list) > 0
 	for key, e := range m.list {
 		here := 0.0
 		if u := work[key]; u != nil {

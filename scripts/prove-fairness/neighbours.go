@@ -145,15 +145,6 @@ func note(run *governed.Run) {
 	run.Figures["nine p50 µs"] = governed.Merged(nine, 50)
 	run.Figures["nine p99 µs"] = governed.Merged(nine, 99)
 	run.Figures["nine failed"] = float64(failed)
-	var delays []float64
-	for i := range 9 {
-		if v, ok := run.Figures["delay p99 µs "+polite(i)]; ok {
-			delays = append(delays, v)
-		}
-	}
-	if len(delays) == 9 {
-		run.Figures["nine delay p99 µs"] = governed.Median(delays)
-	}
 }
 
 // ratio is a figure of the noisy run to that of the quiet one.
@@ -174,6 +165,9 @@ func judge(s *governed.Stage, name string, pairs []governed.Pair, most float64) 
 	quiet := governed.Each(pairs, func(p governed.Pair) float64 { return p.A.Figures["nine delay p99 µs"] })
 	noisy := governed.Each(pairs, func(p governed.Pair) float64 { return p.B.Figures["nine delay p99 µs"] })
 	s.Table.Add(name+": the nine's queue delay p99, noisy to quiet", fmt.Sprintf("≤ %.2f", delayMost), delay.String(), delay.Mid <= delayMost)
+	s.Table.Note("… samples of it in a run, one call in 16",
+		governed.Each(pairs, func(p governed.Pair) float64 { return p.A.Figures["nine delay samples"] }).Format("%.0f", 1)+", "+
+			governed.Each(pairs, func(p governed.Pair) float64 { return p.B.Figures["nine delay samples"] }).Format("%.0f", 1))
 	s.Table.Note("… the delays, µs", "quiet "+quiet.Format("%.0f", 1)+", noisy "+noisy.Format("%.0f", 1))
 	failed := sum(pairs, "nine failed")
 	s.Table.Add("… the nine's failed calls", "0", fmt.Sprintf("%.0f", failed), failed == 0)

@@ -64,8 +64,8 @@ func overflow(ctx context.Context, s *governed.Stage) error {
 }
 
 // grantCalls is what the remote proxy grants the host. Calls that were moved and calls that were handed over spend the same. The
-// callers can have 640 in flight: what they have put off meanwhile comes at once when they move.
-const grantCalls = 1024
+// callers can have 5,120 in flight: what they have put off meanwhile comes at once when they move.
+const grantCalls = 4096
 
 // spill is one run: a rate through both tiers. backup, if not 0, is the rate of callers whose local proxy is gone.
 func spill(ctx context.Context, s *governed.Stage, server *governed.Server, remoteShare, rate, backup float64, warmup time.Duration) (*governed.Run, error) {

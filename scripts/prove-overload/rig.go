@@ -44,7 +44,7 @@ func raise(ctx context.Context, s *governed.Stage, server *governed.Server, remo
 		}
 		t.remote, err = s.Start(ctx, "remote", &prove.Bellhop{
 			Role: "remote", Services: services,
-			Config: fmt.Sprintf("workers: 1\nlisteners:\n  - {net: tcp, addr: %q}\nremote: {register: off, token_file: %q, grant: {calls: %d}}\n", t.remoteAddr, token, grantCalls),
+			Config: fmt.Sprintf("workers: 1\nlisteners:\n  - {net: tcp, addr: %q}\nremote: {register: off, token_file: %q, grant: {calls: %d}}\nlimits: {source_calls: 8192}\n", t.remoteAddr, token, grantCalls),
 		}, remoteShare)
 		if err != nil {
 			return t, err
@@ -82,7 +82,7 @@ func (t *tier) callers(total float64) (all []governed.Source) {
 	for i := range sources {
 		all = append(all, governed.Source{Unit: unit(i), Rate: total / sources, Args: []string{
 			"--address-file", t.local.AddressFile(), "--source", unit(i), "--service", "bench", "--framing", framing,
-			"--connections", "8", "--depth", "8", "--size", strconv.Itoa(size),
+			"--connections", "16", "--depth", "32", "--size", strconv.Itoa(size), "--grain", "1ms",
 		}})
 	}
 	return all

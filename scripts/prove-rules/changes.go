@@ -12,6 +12,7 @@ import (
 
 const (
 	changeCount = 1000
+	patience    = 3 * time.Minute
 	growthMost  = 0.05 // of the memory after the first tenth
 )
 
@@ -35,11 +36,10 @@ func changes(ctx context.Context, s *governed.Stage) error {
 	}
 	var changed int
 	var memory []float64
-	every := 45 * time.Millisecond // a change comes into force within that, or the next is late
 	run, err := s.Valid(ctx, "rules change", 0, func(ctx context.Context) (*governed.Run, error) {
 		changed, memory = 0, nil
 		return s.Load(ctx, governed.Measure{
-			Warmup: warmup, Duration: time.Duration(count)*every + 5*time.Second,
+			Warmup: warmup, Duration: patience,
 			During: func(ctx context.Context) (err error) {
 				changed, memory, err = change(ctx, b, count)
 				return err

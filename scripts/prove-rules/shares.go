@@ -12,7 +12,7 @@ import (
 const (
 	callsLeast = 100_000
 	offMost    = 0.005 // of all calls
-	shareRate  = 15_000
+	shareRate  = 10_000
 )
 
 // splitCase is a load through rules, and what part of the calls version v2 must get.
@@ -92,7 +92,7 @@ func shares(ctx context.Context, s *governed.Stage, c splitCase) error {
 		}
 		return s.Load(ctx, governed.Measure{Warmup: warmup, Duration: took}, c.sources(func(unit string, rate float64, more ...string) governed.Source {
 			src := caller(b, unit, rate, more...)
-			src.Args = append(src.Args, "--framing", c.framing) // the last one counts
+			src.Args = append(src.Args, "--framing", c.framing, "--grain", "1ms") // the last framing counts
 			return src
 		}))
 	})

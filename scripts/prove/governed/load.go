@@ -11,6 +11,7 @@ import (
 	"os/exec"
 	"strconv"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
@@ -115,8 +116,8 @@ type Run struct {
 // Measure is how a load is made.
 type Measure struct {
 	Warmup, Duration time.Duration
-	Timeout          time.Duration // of a call
-	During           func(ctx context.Context) error
+	Timeout          time.Duration                   // of a call
+	During           func(ctx context.Context) error // happens in the measured time, which ends with it, or after Duration at most
 }
 
 // Load runs all sources together and measures. Sources that failed calls are no error: that is the row's to judge.
@@ -171,17 +172,17 @@ func (s *Stage) watch(ctx context.Context, m Measure, begin time.Time, loads []*
 	if err != nil {
 		return run, err
 	}
-	during := make(chan error, 1)
-	go func() {
-		if m.During == nil {
-			during <- nil
-			return
+	var happened error
+	if m.During == nil {
+		pause(ctx, time.Until(begin.Add(m.Warmup+m.Duration)))
+	} else {
+		happened = m.During(ctx)
+		for _, c := range loads {
+			_ = c.Process.Signal(syscall.SIGTERM)
 		}
-		during <- m.During(ctx)
-	}()
-	pause(ctx, time.Until(begin.Add(m.Warmup+m.Duration)))
+	}
 	after, err := s.read(loads)
-	err = errors.Join(err, <-during)
+	err = errors.Join(err, happened)
 	seconds := after.at.Sub(before.at).Seconds()
 	for part, d := range after.cpu {
 		run.Cores[part] = (d - before.cpu[part]).Seconds() / seconds
