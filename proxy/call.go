@@ -46,6 +46,7 @@ type call struct {
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
 	spilled      bool // ... because this proxy has more than it can or may carry
+	probe        bool // ... to find out whether there is room
 	returns      bool // ... and is kept, to be served here if the remote proxy does not run it
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
@@ -150,7 +151,7 @@ func (t *callTable) put(c *call) {
 
 // admit binds a call to its caller and checks every bound it meets there. CodeOK: go on.
 func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fault {
-	c.start = w.now
+	c.start = d.cameAt()
 	c.to.SetFrom(m)
 	c.caller = append(c.caller[:0], m.Caller[:min(len(m.Caller), nameRoom)]...)
 	if len(m.Service) == 0 {
@@ -173,7 +174,7 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	}
 	c.stats = w.stats.method(c.cluster, m.Method)
 	c.handoffKeys(m)
-	c.setDeadline(m)
+	c.setDeadline(m, c.start)
 	lim := &w.p.cfg.Limits
 	switch {
 	case !d.outOfOrder && d.inFlight > lim.Depth:
@@ -182,6 +183,9 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
+	case d.handoff && d.spent(): // the rest of it is in the hands of moved callers
+		w.stats.measures[measureOverflow]++
+		return protocol.Fault{Code: protocol.CodeOverload, Message: "the host's grant is spent by its callers that were asked to move"}
 	case d.spent():
 		w.stats.measures[measureGoHome]++
 		return protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"}
@@ -191,6 +195,10 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	}
 	if f := w.bound(d.src, calls, total); f.Code != protocol.CodeOK {
 		return f
+	}
+	if c.deadline <= w.now { // nobody waits for it any more
+		return protocol.Fault{Code: protocol.CodeDeadline, Message: "the deadline of " + c.allowed().String() + " had passed before the call's turn came: source " +
+			d.src.Source + " wants more than its share of a busy proxy"}
 	}
 	if c.cluster == nil { // the last: it may wait for its service, within these bounds
 		return protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)}
@@ -230,8 +238,9 @@ func (c *call) declared(m *protocol.Message) {
 	}
 }
 
-// setDeadline: the header's, else the service's, else the configured one; never beyond the longest allowed.
-func (c *call) setDeadline(m *protocol.Message) {
+// setDeadline: the header's, else the service's, else the configured one; never beyond the longest allowed. It counts from the
+// moment from, in the worker's time.
+func (c *call) setDeadline(m *protocol.Message, from int64) {
 	t := &c.w.p.cfg.Timeouts
 	d := m.Timeout
 	if c.brought = d > 0; d <= 0 {
@@ -241,8 +250,8 @@ func (c *call) setDeadline(m *protocol.Message) {
 		}
 	}
 	d = min(d, t.MaxCall)
-	m.Timeout = d
-	c.from, c.deadline = c.w.now, c.w.now+int64(d)
+	c.from, c.deadline = from, from+int64(d)
+	m.Timeout = time.Duration(c.deadline - c.w.now)
 	c.w.wheel.arm(&c.timer, c.deadline)
 }
 
@@ -298,16 +307,23 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.calls.put(c)
 		return
 	}
+	if m := w.readAgain(c); m != nil {
+		w.choose(c, m)
+	}
+}
+
+// readAgain looks up the cluster that a call goes to now, and reads the frame that it has kept. nil: the call was failed.
+func (w *worker) readAgain(c *call) *protocol.Message {
 	if c.cluster = w.clusterOf(c); c.cluster == nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
-		return
+		return nil
 	}
 	m, err := w.keptMessage(c)
 	if err != nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
-		return
+		return nil
 	}
-	w.goOnHere(c, m)
+	return m
 }
 
 // requeue offers a call that is provably unsent to another endpoint, within its budget.

@@ -12,13 +12,27 @@ import (
 
 // The words for rules (testdata/README.md).
 
-// parseRules reads a rules document, the section "rules".
-func parseRules(t testing.TB, text []byte) *govern.Rules {
+// readRules reads a rules document, the section "rules".
+func readRules(t testing.TB, text []byte) *rules.Rules {
 	r, err := rules.Parse("rules", text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Govern()
+	return r
+}
+
+// parseRules is what a rules document says of calls.
+func parseRules(t testing.TB, text []byte) *govern.Rules { return readRules(t, text).Govern() }
+
+// obey puts a document in force, over what the registry says now; nil: there are no rules.
+func (k *talk) obey(r *rules.Rules) {
+	var calls *govern.Rules
+	if r != nil {
+		calls = r.Govern()
+	}
+	k.inForce = r
+	k.p.SetRules(calls)
+	k.setTable(k.over.Apply(k.snap, r))
 }
 
 // identityOption is a word of "open" that says who the caller is.

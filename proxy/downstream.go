@@ -22,7 +22,7 @@ type downstream struct {
 	grant      remote.Grant
 	peak       int          // calls in flight, the most since a grant was told
 	told       remote.Grant // a smaller one, when the proxy is hard pressed
-	host       *hostUse     // of a caller that was asked to move; nil: it was not
+	host       *hostUse     // of a hand-off connection, or a caller that was asked to move; nil: it is neither
 	openedAt   int64
 	grantedAt  int64
 	inFlight   int
@@ -44,6 +44,7 @@ type downstream struct {
 	since      int64                  // when the oldest bytes that wait there came; 0: none do
 	mark       int                    // what lies at this place and behind in `in` came later; 0: nothing did
 	markAt     int64                  // ... and when
+	taken      int                    // so many bytes of those that are looked at were taken, with the frame at hand
 	overfull   bool                   // is given up for its source's own bytes
 	incomplete bool                   // more bytes must come before anything can be taken
 	stopped    bool                   // its source has used its share for now
@@ -87,7 +88,7 @@ func (d *downstream) closed(err error) {
 		}
 		d.lane.leave(w)
 	}
-	w.p.guard.leave(d.host)
+	w.p.guard.leave(d)
 	d.offended(reason) // before its source may be forgotten
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
@@ -196,6 +197,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 			return len(buf)
 		}
 		if n == 0 {
+			d.taken = used + 1 // a part is enough to begin with
 			if n = d.beginUpload(buf[used:]); n == 0 {
 				d.incomplete = !d.blocked
 				return used
@@ -215,6 +217,7 @@ func (d *downstream) consume(buf []byte) (used int) {
 		d.scan.Reset()
 		d.whole = false
 		used += n
+		d.taken = used
 		d.take(m)
 		if !w.spend(d.lane, callCost+bytesCost(n)) && used < len(buf) {
 			d.stopped = true

@@ -95,6 +95,9 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
 		return
 	}
+	if w.p.guard.active.Load() && w.shed(c, m) {
+		return
+	}
 	w.choose(c, m)
 }
 
@@ -119,20 +122,11 @@ func (w *worker) servedHere(c *call, m *protocol.Message) bool {
 		return false
 	}
 	if c.returns {
-		c.returns, c.spilled, c.hops = false, false, remote.MaxHops // it goes nowhere else
+		c.returns, c.probe, c.spilled, c.hops = false, false, false, remote.MaxHops // it goes nowhere else
 	}
 	c.cluster, c.handed, c.ruledAway, c.tries = cl, false, false, attempts{}
-	w.goOnHere(c, m)
-	return true
-}
-
-// goOnHere chooses an endpoint for a call, or governs it first: it went to the remote tier before.
-func (w *worker) goOnHere(c *call, m *protocol.Message) {
-	if c.policy == nil && !c.handed {
-		w.govern(c, m)
-		return
-	}
 	w.choose(c, m)
+	return true
 }
 
 // ruledDeadline puts a rule's deadline in force: it goes before the service's, and bounds what the caller brought.

@@ -12,6 +12,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
+	"github.com/bellhop-mesh/bellhop/proxy/rules"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -42,14 +43,24 @@ type field struct {
 	seq     int32
 }
 
+// newField makes one of a service as a rules document has it; "": there is none.
 func newField(t *testing.T, document string, s *registry.Service) *field {
 	f := &field{callers: map[string]*fakeConn{}, ups: map[string]*fakeConn{}, got: map[string]int{}, fates: map[string]int{}}
-	f.rig = newRig(t, nil, &registry.Snapshot{Services: map[string]*registry.Service{s.Name: s}})
-	if document != "" {
-		f.p.SetRules(parseRules(t, []byte(document)))
-	}
+	f.rig = newRig(t, nil, &registry.Snapshot{})
+	f.serve(document, s)
 	f.behave = func(string, string) (string, time.Duration) { return "ok", time.Millisecond }
 	return f
+}
+
+// serve puts the service and the document in force.
+func (f *field) serve(document string, s *registry.Service) {
+	snap := &registry.Snapshot{Services: map[string]*registry.Service{s.Name: s}}
+	if document != "" {
+		r := readRules(f.t, []byte(document))
+		f.p.SetRules(r.Govern())
+		snap = rules.NewApplier(nil, nil).Apply(snap, r)
+	}
+	f.setTable(snap)
 }
 
 // call plays one call of a workload to its end.

@@ -173,7 +173,7 @@ func (w *worker) goOn(c *call, late bool) {
 	m.Service = c.to.Service
 	c.handoffKeys(m)
 	if c.d != nil && m.Timeout <= 0 && c.cluster != nil { // the service's, from now on
-		c.setDeadline(m)
+		c.setDeadline(m, w.now)
 	}
 	m.Timeout = time.Duration(c.deadline - w.now)
 	if c.cluster != nil {

@@ -16,7 +16,7 @@ import (
 //
 // While one source alone is active nothing is charged and nothing waits.
 
-// What work costs, in ns as far as it can be told beforehand: what is measured corrects it (lane.factor).
+// What work costs, in ns as far as it can be told beforehand: what is measured corrects it (lane.dear).
 const (
 	callCost  = 5000    // a call and its reply, with its part of the system calls
 	openCost  = 20_000  // a connection of a caller, from accept to close
@@ -48,7 +48,7 @@ type lane struct {
 	team   *team
 	use    usage
 	conns  int                    // open ones of the source on this worker
-	factor float64                // how much dearer than their estimate its calls are, against what is usual here; 1 or more
+	dear   float64                // the median of what its work took to what is usual here for the same estimate
 	delays atomic.Pointer[delays] // nil: no sample yet
 }
 
@@ -71,7 +71,7 @@ type shares struct {
 	charged int64      // in all
 	sample  int        // times until a clock is read
 	chance  *rand.Rand // what samples are drawn by: not the numbers that choices are rehearsed with
-	pace    float64
+	pace    float64    // what work usually takes to its estimate: a quarter takes less. 0: not known yet
 	// delay is a moving mean of samples: ns from the read that brought a call to its being taken. Safe for concurrent use.
 	delay atomic.Int64
 }
@@ -80,7 +80,7 @@ func (s *shares) init() {
 	s.turns.Init(quantum)
 	s.chance = rand.New(rand.NewPCG(rand.Uint64(), 1))
 	s.teams = map[string]*team{}
-	s.sample, s.pace = sampleEvery, 0.5
+	s.sample = sampleEvery
 	s.turns.Closed = func(f *fair.Flow[*downstream]) {
 		if t, ok := f.Owner.(*team); ok && t.lanes == 0 {
 			delete(s.teams, t.name)
@@ -92,7 +92,7 @@ func (s *shares) init() {
 func (w *worker) laneOf(src *source) *lane {
 	l := src.lanes[w.id].Load()
 	if l == nil {
-		l = &lane{src: src, factor: 1}
+		l = &lane{src: src, dear: 1}
 		src.lanes[w.id].Store(l)
 	}
 	if l.conns++; l.conns == 1 {
@@ -128,14 +128,13 @@ func (l *lane) weigh() {
 	l.flow.Weight, l.team.flow.Weight = l.src.weight.Load(), l.src.workloadWeight.Load()
 }
 
-// touch notes that a source is active and reports whether there is somebody to share with.
+// touch notes that a source is active and reports whether there is somebody to share with: one who was active lately, or
+// waits.
 func (s *shares) touch(l *lane, now int64) bool {
-	if s.last != l {
-		if s.last != nil {
-			s.until = now + sharedFor
-		}
-		s.last = l
+	if s.last != nil && s.last != l || s.turns.Len() > l.flow.Queued() {
+		s.until = now + sharedFor
 	}
+	s.last = l
 	return now < s.until
 }
 
@@ -146,7 +145,7 @@ func (w *worker) spend(l *lane, cost int64) (goesOn bool) {
 	if w.now >= s.until {
 		return true
 	}
-	cost = int64(float64(cost) * l.factor)
+	cost = l.price(cost)
 	s.used(l, w.now, cost)
 	s.turns.Charge(&l.flow, cost)
 	return s.turns.Credit(&l.flow)
@@ -177,10 +176,10 @@ func (d *downstream) share(buf []byte) (used int) {
 		return d.consume(buf)
 	}
 	s.sample = w.nextSample()
-	before, at := s.charged, w.p.clock()
-	w.delayed(l, at-w.now)
+	w.delayed(l, w.p.clock()-w.now)
+	before, at := s.charged, w.p.cpu()
 	used = d.consume(buf)
-	s.learn(l, w.p.clock()-at, s.charged-before)
+	s.learn(l, w.p.cpu()-at, s.charged-before)
 	return used
 }
 
@@ -203,7 +202,7 @@ func (w *worker) serveTurns() {
 		s.turns.Forgive()
 		return
 	}
-	at, limit := w.p.clock(), s.charged+roundWork
+	limit := s.charged + roundWork
 	if w.now-s.ahead < shortFor {
 		limit = s.charged + shortWork
 	}
@@ -214,18 +213,20 @@ func (w *worker) serveTurns() {
 		}
 		d := i.Value
 		s.turns.Remove(i)
-		if s.sample--; s.sample <= 0 {
-			s.sample = w.nextSample()
-			w.delayed(d.lane, at-d.since)
-		}
+		s.touch(d.lane, w.now)
 		before := s.charged
 		w.spend(d.lane, turnCost)
+		if s.sample--; s.sample > 0 {
+			w.serveTurn(d)
+			continue
+		}
+		s.sample = w.nextSample()
+		w.delayed(d.lane, w.p.clock()-d.since)
+		l, at := d.lane, w.p.cpu()
 		w.serveTurn(d)
-		now := w.p.clock()
-		s.learn(d.lane, now-at, s.charged-before)
-		at = now
+		s.learn(l, w.p.cpu()-at, s.charged-before)
 	}
-	w.stats.longest = max(w.stats.longest, at-w.now)
+	w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
 	if s.turns.Len() == 0 {
 		s.turns.Forgive()
 	}
@@ -268,19 +269,55 @@ func (d *downstream) passed(used int) {
 	}
 }
 
+// cameAt is when the last byte of the frame at hand was read, or was known to have been.
+func (d *downstream) cameAt() int64 {
+	switch {
+	case d.since == 0:
+		return d.w.now
+	case d.mark > 0 && d.taken > d.mark:
+		return d.markAt
+	}
+	return d.since
+}
+
 func (w *worker) nextSample() int { return 1 + w.shares.chance.IntN(2*sampleEvery-1) }
 
-// learn compares what work took with what it was estimated at, and a source's with what is usual: calls that have to be
-// transcoded or inflated cost their source more. One sample counts little: the loop may have been interrupted.
+// A source whose work is found to be much dearer than usual pays for it, up to mostDear times the estimate. What makes less
+// of a difference than leastDear is how calls fall into turns.
+const (
+	leastDear = 2
+	mostDear  = 8
+)
+
+// price is what work costs a source.
+func (l *lane) price(estimate int64) int64 {
+	if l.dear < leastDear {
+		return estimate
+	}
+	return int64(float64(estimate) * l.dear)
+}
+
+// learn compares the CPU time that work took with what it was estimated at, and a source's with what is usual: calls that have
+// to be transcoded or inflated cost their source more. CPU time, since the loop may be interrupted, under a quota for much longer than
+// a turn takes; and quantiles by small steps, not means: the goroutine may have moved to another thread, whose clock is another.
 func (s *shares) learn(l *lane, took, estimate int64) {
-	const most = 8
 	if took <= 0 || estimate < callCost {
 		return
 	}
 	r := float64(took) / float64(estimate)
-	s.pace += (min(r, most*s.pace) - s.pace) / 64
-	l.factor += (min(max(r/s.pace, 0), most) - l.factor) / 16
-	l.factor = max(l.factor, 1)
+	switch {
+	case s.pace == 0:
+		s.pace = r
+	case r > s.pace:
+		s.pace += s.pace / 128
+	default:
+		s.pace -= s.pace * 3 / 128
+	}
+	if r > l.dear*s.pace {
+		l.dear = min(l.dear+l.dear/64, mostDear)
+	} else {
+		l.dear = max(l.dear-l.dear/64, 1)
+	}
 }
 
 // delayed counts how long a call has waited in the proxy before it was taken.

@@ -61,15 +61,15 @@ func (m *model) turn() *model {
 		}
 		c := m.old[0]
 		if !c.turning {
-			c.turning = true
-			c.credit += c.quantum * c.weight
-		}
-		if c.credit > 0 {
-			if c.queued() > 0 {
-				return c
+			if c.credit >= 0 && c.queued() == 0 {
+				c.leave()
+				continue
 			}
-			c.leave()
-			continue
+			c.turning = true
+			c.credit = min(c.credit, 0) + c.quantum*c.weight
+		}
+		if c.credit > 0 && c.queued() > 0 {
+			return c
 		}
 		c.turning = false
 		m.old = append(m.old[1:], c)

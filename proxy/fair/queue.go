@@ -6,8 +6,8 @@ package fair
 // and nobody is ahead of its share by more than one item and one quantum.
 //
 // Who becomes active goes before those that have been for longer, once ("fresh"): a caller with little to do does not wait
-// for a round of those with much. It keeps its place among the others until its turn there comes, also when nothing of it
-// waits any more: coming and going brings no second turn.
+// for a round of those with much. It keeps its place among the others until a turn comes there that finds nothing of it
+// waiting and nothing owed: coming and going brings no second turn.
 //
 // The zero Queue is not ready: Init. For one owner; nothing blocks, locks or allocates.
 type Queue[T any] struct {
@@ -153,15 +153,15 @@ func (f *Flow[T]) turn() *Flow[T] {
 		}
 		c := f.old.first
 		if !c.turning {
+			if c.queued == 0 && c.credit >= 0 {
+				c.leave()
+				continue
+			}
 			c.turning = true
-			c.credit += c.quantum()
+			c.credit = min(c.credit, 0) + c.quantum() // what it did not want is not saved up
 		}
-		switch {
-		case c.queued > 0 && c.credit > 0:
+		if c.queued > 0 && c.credit > 0 {
 			return c
-		case c.queued == 0 && c.credit > 0:
-			c.leave()
-			continue
 		}
 		c.turning = false
 		f.old.remove(c)
@@ -184,7 +184,7 @@ func (f *Flow[T]) skip() {
 	}
 	for c := f.old.first; c != nil && rounds > 0; {
 		next := c.next
-		if c.credit += rounds * c.quantum(); c.queued == 0 && c.credit > 0 {
+		if c.credit += rounds * c.quantum(); c.queued == 0 && c.credit >= c.quantum() {
 			c.leave()
 		}
 		c = next
