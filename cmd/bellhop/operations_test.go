@@ -227,7 +227,7 @@ func TestCommandsDocumented(t *testing.T) {
 			t.Errorf("bellhop %s is not documented", name)
 		}
 		for _, sub := range c.Commands() {
-			if !sub.Hidden && !regexp.MustCompile("\nbellhop " + c.Name() + "[^\n]*\\b" + sub.Name() + "\\b").MatchString(commands) {
+			if !sub.Hidden && !regexp.MustCompile("\nbellhop "+c.Name()+"[^\n]*\\b"+sub.Name()+"\\b").MatchString(commands) {
 				t.Errorf("bellhop %s %s is not documented", c.Name(), sub.Name())
 			}
 		}
