@@ -77,6 +77,25 @@ func (k *talk) rulesAtEnd(t *testing.T) {
 	}
 }
 
+// sharesAtEnd checks that nobody is counted among those who share any more.
+func (k *talk) sharesAtEnd(t *testing.T) {
+	s, g := &k.w.shares, &k.p.guard
+	if len(s.teams)+s.turns.Len() != 0 || k.w.displaced.head() != nil {
+		t.Errorf("left %d workloads that share the worker, %d callers waiting for their turn, or calls that had to give way", len(s.teams), s.turns.Len())
+	}
+	if k.p.active.Load() != 0 || g.granted.Load() != 0 || g.grants.Load() != 0 || g.overflow.Load() != 0 {
+		t.Errorf("left a weight of %d, %d calls granted by %d remote proxies, %d handed over to here", k.p.active.Load(), g.granted.Load(), g.grants.Load(), g.overflow.Load())
+	}
+	for _, s := range k.p.sources.byKey {
+		if s.held.Load() != 0 || s.team.active.Load() != 0 || s.team.held.Load() != 0 {
+			t.Errorf("source %s: left a weight of %d, its workload %d, %d", s.Source, s.held.Load(), s.team.active.Load(), s.team.held.Load())
+		}
+	}
+	if n := k.w.stats.panics; n != 0 {
+		t.Errorf("%d panics", n)
+	}
+}
+
 // changeRules puts random rules in force, or none, or leaves those that are.
 func (c *chance) changeRules() {
 	if c.rnd.IntN(3) == 0 {

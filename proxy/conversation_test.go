@@ -138,6 +138,7 @@ func (k *talk) atEnd(t *testing.T) {
 		t.Errorf("left %d look-ups, %d counted, %d that are over, %d oneways without a caller", len(l.byName), k.p.lookups.Load(), len(l.over), l.orphans)
 	}
 	k.rulesAtEnd(t)
+	k.sharesAtEnd(t)
 	if n := k.p.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes left counted", n)
 	}

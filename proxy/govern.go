@@ -95,6 +95,9 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
 		return
 	}
+	if w.p.guard.active.Load() && w.shed(c, m) {
+		return
+	}
 	w.choose(c, m)
 }
 

@@ -25,6 +25,7 @@ type Proxy struct {
 	workers  []*worker
 	sources  sources
 	clock    func() int64 // the workers' time, ns since born
+	cpu      func() int64 // the CPU time of this thread, ns
 	born     time.Time
 	breakers breakers
 	rechecks rechecks
@@ -58,6 +59,7 @@ func New(cfg Config, table *route.Table) (*Proxy, error) {
 	}
 	p := &Proxy{cfg: cfg, born: time.Now()}
 	p.clock = func() int64 { return int64(time.Since(p.born)) }
+	p.cpu = threadTime
 	p.life, p.endLife = context.WithCancel(context.Background())
 	p.sources.byKey, p.sources.workers = map[string]*source{}, cfg.Workers
 	for _, c := range cfg.Codecs {

@@ -176,10 +176,10 @@ func (d *downstream) share(buf []byte) (used int) {
 		return d.consume(buf)
 	}
 	s.sample = w.nextSample()
-	before, at := s.charged, w.p.clock()
-	w.delayed(l, at-w.now)
+	w.delayed(l, w.p.clock()-w.now)
+	before, at := s.charged, w.p.cpu()
 	used = d.consume(buf)
-	s.learn(l, w.p.clock()-at, s.charged-before)
+	s.learn(l, w.p.cpu()-at, s.charged-before)
 	return used
 }
 
@@ -202,7 +202,7 @@ func (w *worker) serveTurns() {
 		s.turns.Forgive()
 		return
 	}
-	at, limit := w.p.clock(), s.charged+roundWork
+	limit := s.charged + roundWork
 	if w.now-s.ahead < shortFor {
 		limit = s.charged + shortWork
 	}
@@ -214,18 +214,19 @@ func (w *worker) serveTurns() {
 		d := i.Value
 		s.turns.Remove(i)
 		s.touch(d.lane, w.now)
-		if s.sample--; s.sample <= 0 {
-			s.sample = w.nextSample()
-			w.delayed(d.lane, at-d.since)
-		}
 		before := s.charged
 		w.spend(d.lane, turnCost)
+		if s.sample--; s.sample > 0 {
+			w.serveTurn(d)
+			continue
+		}
+		s.sample = w.nextSample()
+		w.delayed(d.lane, w.p.clock()-d.since)
+		l, at := d.lane, w.p.cpu()
 		w.serveTurn(d)
-		now := w.p.clock()
-		s.learn(d.lane, now-at, s.charged-before)
-		at = now
+		s.learn(l, w.p.cpu()-at, s.charged-before)
 	}
-	w.stats.longest = max(w.stats.longest, at-w.now)
+	w.stats.longest = max(w.stats.longest, w.p.clock()-w.now)
 	if s.turns.Len() == 0 {
 		s.turns.Forgive()
 	}
@@ -281,10 +282,10 @@ func (d *downstream) cameAt() int64 {
 
 func (w *worker) nextSample() int { return 1 + w.shares.chance.IntN(2*sampleEvery-1) }
 
-// A source whose work is found to be dearer than usual pays for it; so much dearer, since what turns are made of, and when the loop
-// is interrupted, makes a difference too. But never more than mostDear times the estimate.
+// A source whose work is found to be much dearer than usual pays for it, up to mostDear times the estimate. What makes less
+// of a difference than leastDear is how calls fall into turns.
 const (
-	leastDear = 1.5
+	leastDear = 2
 	mostDear  = 8
 )
 
@@ -296,9 +297,9 @@ func (l *lane) price(estimate int64) int64 {
 	return int64(float64(estimate) * l.dear)
 }
 
-// learn compares what work took with what it was estimated at, and a source's with what is usual: calls that have to be
-// transcoded or inflated cost their source more. Quantiles by small steps, not means: under a quota of CPU time the loop
-// stands still in one of some turns, for ten times as long as the turn takes.
+// learn compares the CPU time that work took with what it was estimated at, and a source's with what is usual: calls that have
+// to be transcoded or inflated cost their source more. CPU time, since the loop may be interrupted, under a quota for much longer than
+// a turn takes; and quantiles by small steps, not means: the goroutine may have moved to another thread, whose clock is another.
 func (s *shares) learn(l *lane, took, estimate int64) {
 	if took <= 0 || estimate < callCost {
 		return

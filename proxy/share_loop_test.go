@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+	"time"
 )
 
 // loops is a crowd whose callers keep a number of calls under way on every connection: what is answered is asked again, in one
@@ -40,6 +41,7 @@ func newLoops(t testing.TB) *loops {
 		at := 2*k.w.shares.charged + k.idle
 		return base + at + at/workEach*stallEach
 	}
+	k.p.cpu = func() int64 { return 2*k.w.shares.charged + k.rnd.Int64N(20)/19*int64(time.Second) } // or another thread's
 	return k
 }
 
@@ -139,5 +141,33 @@ func TestWeightsInClosedLoops(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// TestDearWork: a source whose work takes longer than what others' is estimated at pays for it; one that does what is usual never
+// does, however unsteady the time is that work takes.
+func TestDearWork(t *testing.T) {
+	rnd := rand.New(rand.NewPCG(2, 7))
+	var s shares
+	usual, dear := &lane{dear: 1}, &lane{dear: 1}
+	for i := range 5000 {
+		estimate := callCost * (1 + rnd.Int64N(6))
+		took := estimate/2 + estimate*rnd.Int64N(1000)/2000
+		switch rnd.IntN(8) {
+		case 0:
+			took += 4e6
+		case 1:
+			took = -took
+		}
+		s.learn(usual, took, estimate)
+		if i%3 == 0 {
+			s.learn(dear, 4*took, estimate)
+		}
+		if n := usual.price(1000); n != 1000 {
+			t.Fatalf("after %d samples the usual work of 1000 costs %d", i, n)
+		}
+	}
+	if n := dear.price(1000); n < 3000 || n > 8000 {
+		t.Errorf("work of 1000 that takes four times as long costs %d", n)
 	}
 }

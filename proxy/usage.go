@@ -1,5 +1,7 @@
 package proxy
 
+import "golang.org/x/sys/unix"
+
 // usage is how much of the worker's time somebody has used lately, and the weights of those among whom it was shared. It halves
 // with every epoch. Loop only.
 type usage struct {
@@ -55,4 +57,13 @@ func (s *shares) heavy(l *lane, now int64) bool {
 		float64(l.team.flow.Weight) / float64(max(s.all.weights, s.all.before, 1)) *
 		float64(l.flow.Weight) / float64(max(l.team.use.weights, l.team.use.before, 1))
 	return float64(recent) > 1.5*share
+}
+
+// threadTime is how much CPU time the calling thread has had, in ns; 0: it can't be told. A system call, unlike the clock.
+func threadTime() int64 {
+	var t unix.Timespec
+	if unix.ClockGettime(unix.CLOCK_THREAD_CPUTIME_ID, &t) != nil {
+		return 0
+	}
+	return t.Nano()
 }
