@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -104,37 +105,19 @@ func sayWho(x *proxy.Explanation, known, inForce *registry.Service) {
 	}
 }
 
-// same reports whether two services say the same of a setting.
+// same reports whether two services say the same of a setting, which has the name of its key.
 func same(a, b *registry.Service, name, method string) bool {
 	switch name {
-	case "timeout":
-		return a.Timeout == b.Timeout
-	case "mode":
-		return a.Mode == b.Mode
-	case "balancer":
-		return a.Balancer == b.Balancer
-	case "max_connections":
-		return a.MaxConns == b.MaxConns
-	case "max_pending":
-		return a.MaxPending == b.MaxPending
-	case "depth":
-		return a.Depth == b.Depth
-	case "slow_start":
-		return a.SlowStart == b.SlowStart
-	case "zone_spill":
-		return a.ZoneSpill == b.ZoneSpill
-	case "panic":
-		return a.Panic == b.Panic
-	case "ejection":
-		return a.Ejection == b.Ejection
 	case "idempotent":
 		return slices.Contains(a.Idempotent, method) == slices.Contains(b.Idempotent, method)
 	case "oneway":
 		return slices.Contains(a.Oneway, method) == slices.Contains(b.Oneway, method)
-	case "ordered":
-		return a.Ordered == b.Ordered
-	case "remote":
-		return a.Remote == b.Remote
+	}
+	x, y := reflect.ValueOf(a).Elem(), reflect.ValueOf(b).Elem()
+	for i := range x.NumField() {
+		if key, _, _ := strings.Cut(x.Type().Field(i).Tag.Get("yaml"), ","); key == name {
+			return x.Field(i).Equal(y.Field(i))
+		}
 	}
 	return false
 }

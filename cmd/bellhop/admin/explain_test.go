@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/proxy"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -50,6 +51,21 @@ func TestSayWho(t *testing.T) {
 	for i, s := range x.Settings {
 		if s.From != want[i] {
 			t.Errorf("%s: from %s, want %s", s.Name, s.From, want[i])
+		}
+	}
+}
+
+// TestSame: every setting that is told of a cluster is a key of the registry's.
+func TestSame(t *testing.T) {
+	a := &registry.Service{Name: "S", Ejection: registry.Ejection{Slow: 2}, Endpoints: []registry.Endpoint{{Addr: "a:1"}}}
+	b := &registry.Service{Name: "S", Ejection: registry.Ejection{Slow: 3}, Idempotent: []string{"get"}}
+	c, err := cluster.New(a, 1, cluster.Locality{}, cluster.Defaults{}, func(*cluster.Endpoint) *cluster.Endpoint { return nil })
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, s := range c.Settings("get") {
+		if want := s.Name != "ejection" && s.Name != "idempotent"; same(a, b, s.Name, "get") != want {
+			t.Errorf("%s: the same is %t", s.Name, !want)
 		}
 	}
 }
