@@ -126,6 +126,19 @@ prove-kubernetes: build ## what callers feel while a real API server fails and S
 	@scripts/kube.sh
 	@go run ./scripts/prove-kubernetes $(PROVEFLAGS)
 
+.PHONY: prove-fairness
+prove-fairness: build ## what nine sources feel of a tenth with ten times their work; shares and weights (root; 10 minutes; PROVEFLAGS=--only=NAME,…)
+	@scripts/setup.sh quick
+	@go run ./scripts/prove-fairness $(PROVEFLAGS)
+
+.PHONY: prove-overload
+prove-overload: build ## three times as many calls as a proxy carries, with and without room at the remote tier; a retry storm (root; 9 minutes)
+	@go run ./scripts/prove-overload $(PROVEFLAGS)
+
+.PHONY: prove-rules
+prove-rules: build ## bad endpoints, shares of versions, a thousand changes under load, CPU per call with 500 rules (root; 8 minutes)
+	@go run ./scripts/prove-rules $(PROVEFLAGS)
+
 .PHONY: ci
 ci: ## exactly what CI runs, with the duration of each step
 	@FUZZTIME=$(FUZZTIME) scripts/ci.sh

@@ -12,6 +12,9 @@ import (
 // host reads the file at every write.
 const moveEvery = 2 * time.Second
 
+// moreEvery is the same for a list that only grows: who is asked late is served late.
+const moreEvery = 300 * time.Millisecond
+
 // maxMoves bounds the sources that the file asks to move: it stays far below addrfile.MaxSize.
 const maxMoves = 256
 
@@ -19,21 +22,31 @@ const maxMoves = 256
 const maxMoveKey = 128
 
 // SetMove asks these sources to use the remote tier from now on, each for so long, and no others. It is published within
-// two seconds; what a source was asked for ends by itself. Safe for concurrent use.
+// two seconds, sooner when it grows; what a source was asked for ends by itself. Safe for concurrent use.
 func (b *Beacon) SetMove(ttl map[string]time.Duration) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if len(ttl) == 0 && len(b.moves) == 0 {
 		return
 	}
-	now := time.Now()
+	now, grows := time.Now(), len(ttl) > len(b.moves)
+	for key := range b.moves {
+		_, still := ttl[key]
+		grows = grows && still
+	}
 	b.moves = make(map[string]time.Time, len(ttl))
 	for key, d := range ttl {
 		if d > 0 && key != "" && len(key) <= maxMoveKey {
 			b.moves[key] = now.Add(d)
 		}
 	}
-	b.due = b.wrote.Add(moveEvery) // sooner than a change of the remote proxies alone
+	due := b.wrote.Add(moveEvery) // sooner than a change of the remote proxies alone
+	if grows {
+		due = b.wrote.Add(moreEvery)
+	}
+	if !b.unsaid || due.Before(b.due) {
+		b.due = due
+	}
 	b.tell()
 }
 

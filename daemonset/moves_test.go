@@ -63,12 +63,28 @@ func TestMoveFlaps(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
 		for i := 1; i < len(p.at); i++ {
-			if gap := p.at[i].Sub(p.at[i-1]); gap < moveEvery {
+			if gap := p.at[i].Sub(p.at[i-1]); gap < moveEvery && i > 1 { // the first one grows
 				t.Errorf("written again after %v", gap)
 			}
 		}
 		if n := len(p.written); n < 5 || n > 8 || p.keys() != "last " {
 			t.Errorf("%d writes, the last asks %q", n, p.keys())
+		}
+	})
+}
+
+// TestMoveGrows: a list that only grows is written sooner: who is asked late is served late.
+func TestMoveGrows(t *testing.T) {
+	run(t, alive, func(b *Beacon, p *paper) {
+		ttl := map[string]time.Duration{}
+		for i := range 5 {
+			ttl[fmt.Sprint(i)] = time.Minute
+			b.SetMove(ttl)
+			time.Sleep(moreEvery + 10*time.Millisecond)
+			synctest.Wait()
+			if n := len(p.written[len(p.written)-1].Move); n != i+1 {
+				t.Fatalf("%d are asked after %d", n, i+1)
+			}
 		}
 	})
 }

@@ -140,12 +140,14 @@ type Fault struct {
 	Message string // what was wrong and, where there is one, the next step; without the "not executed:" prefix
 	// Executed overrides Code: the call was written upstream before it failed, so it may have run.
 	Executed bool
+	// Final: it did not run, and that is not said, for those whom the caller would send it to then have no room either.
+	Final bool
 	// GoingAway adds the going-away mark of the framing.
 	GoingAway bool
 }
 
 // NotExecuted reports whether the fault may say so.
-func (f Fault) NotExecuted() bool { return f.Code.NotExecuted() && !f.Executed && !f.Code.Policy() }
+func (f Fault) NotExecuted() bool { return f.Code.NotExecuted() && !f.Executed && !f.Final && !f.Code.Policy() }
 
 // Text returns the message as plain Thrift carries it: it begins with "not executed:" when that is certain (wire.md §9).
 func (f Fault) Text() string { return f.prefix() + f.Message }

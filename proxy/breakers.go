@@ -24,6 +24,7 @@ const maxBreakers = 4096
 type breakers struct {
 	mu    sync.Mutex
 	by    map[methodKey]*cluster.Breaker
+	swept int64         // when room was looked for last, worker clock
 	round atomic.Uint32 // grows when workers have to look again
 }
 
@@ -36,16 +37,8 @@ func (b *breakers) find(key methodKey, create bool, now int64) *cluster.Breaker 
 	if br != nil || !create {
 		return br
 	}
-	if len(b.by) >= maxBreakers {
-		for k, old := range b.by {
-			if old.Idle(now) {
-				delete(b.by, k)
-			}
-		}
-		b.round.Add(1)
-		if len(b.by) >= maxBreakers {
-			return nil
-		}
+	if len(b.by) >= maxBreakers && !b.makeRoom(now) {
+		return nil
 	}
 	if b.by == nil {
 		b.by = map[methodKey]*cluster.Breaker{}
@@ -54,6 +47,27 @@ func (b *breakers) find(key methodKey, create bool, now int64) *cluster.Breaker 
 	b.by[key] = br
 	return br
 }
+
+// makeRoom forgets breakers of which nothing is known, and reports whether there was one. It looks at all, so not often. The
+// lock is held.
+func (b *breakers) makeRoom(now int64) bool {
+	if b.swept != 0 && now-b.swept < sweepEvery {
+		return false
+	}
+	b.swept = now
+	for k, old := range b.by {
+		if old.Idle(now) {
+			delete(b.by, k)
+		}
+	}
+	if len(b.by) >= maxBreakers {
+		return false
+	}
+	b.round.Add(1)
+	return true
+}
+
+const sweepEvery = int64(1e9) // ns
 
 // breakerAllows reports whether the circuit breaker of the call's method lets it go on; otherwise the fault that answers
 // it. The policy is known. Loop only.
@@ -72,8 +86,10 @@ func (w *worker) methodBreaker(c *call) *cluster.Breaker {
 		return w.p.breakers.find(methodKey{c.cluster.Name, string(c.to.Method)}, false, w.now)
 	}
 	wants := c.policy.Breaker != nil && c.policy.Breaker.Scope == govern.PerMethod
-	if round := w.p.breakers.round.Load(); s.breakerRound != round || wants && !s.breakerAsked {
-		s.breakerRound, s.breakerAsked = round, wants
+	if round := w.p.breakers.round.Load(); s.breakerRound != round || wants && s.breaker == nil && w.now >= s.breakerAgain {
+		if s.breakerRound = round; wants {
+			s.breakerAgain = w.now + sweepEvery // where there was no room
+		}
 		if s.other { // shared by methods that have nothing to do with each other
 			return nil
 		}

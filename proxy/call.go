@@ -46,6 +46,7 @@ type call struct {
 	retried      bool // was sent again after it had been written: it may have run
 	handed       bool // over to the remote tier
 	spilled      bool // ... because this proxy has more than it can or may carry
+	probe        bool // ... to find out whether there is room
 	returns      bool // ... and is kept, to be served here if the remote proxy does not run it
 	hello        bool // the proxy's own first call on a hand-off connection
 	up           *upstream
@@ -182,6 +183,9 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 		return protocol.Fault{Code: protocol.CodeHops, Message: "the call was handed over more than once"}
 	case d.handoff && (d.inFlight > int(d.grant.Calls) || d.grant.Bytes > 0 && d.size > d.grant.Bytes && d.inFlight > 1):
 		return protocol.Fault{Code: protocol.CodeGrant, Message: "more calls or bytes in flight than this host was granted"}
+	case d.handoff && d.spent(): // the rest of it is in the hands of moved callers
+		w.stats.measures[measureOverflow]++
+		return protocol.Fault{Code: protocol.CodeOverload, Message: "the host's grant is spent by its callers that were asked to move"}
 	case d.spent():
 		w.stats.measures[measureGoHome]++
 		return protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"}
@@ -303,16 +307,23 @@ func (w *worker) resubmit(c *call, codec protocol.Codec, frame []byte) {
 		w.calls.put(c)
 		return
 	}
+	if m := w.readAgain(c); m != nil {
+		w.choose(c, m)
+	}
+}
+
+// readAgain looks up the cluster that a call goes to now, and reads the frame that it has kept. nil: the call was failed.
+func (w *worker) readAgain(c *call) *protocol.Message {
 	if c.cluster = w.clusterOf(c); c.cluster == nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
-		return
+		return nil
 	}
 	m, err := w.keptMessage(c)
 	if err != nil {
 		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
-		return
+		return nil
 	}
-	w.choose(c, m)
+	return m
 }
 
 // requeue offers a call that is provably unsent to another endpoint, within its budget.

@@ -13,8 +13,9 @@ import (
 //
 //	downstream.readable ─► onRequest ─► govern ─► choose ─► upstream.send ─► flush ─► endpoint
 //	                          │           │          └──► handOver ─► a remote proxy's connection, sent in the same way
-//	                          │           └──► waits for a limit, handOver, or fail (govern.go)
-//	                          ├──► shed, while the proxy is hard pressed: handOver, or fail (shed.go)
+//	                          │           ├──► waits for a limit, handOver, or fail (govern.go)
+//	                          │           └──► shed, while the proxy is hard pressed: handOver, or fail (shed.go)
+//	                          ├──► full, at a remote proxy that is: fail (shed.go)
 //	                          ├──► lookUp: waits until its service is known, then govern (lookup.go)
 //	                          └──► fail ◄── deadline, lost connection, no endpoint, a bound
 //	endpoint ─► upstream.readable ─► onReply ─► downstream's slot ─► flush ─► caller
@@ -37,7 +38,7 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 func (w *worker) enter(c *call, m *protocol.Message, f protocol.Fault) {
 	switch {
 	case f.Code == protocol.CodeOK:
-		if !w.p.guard.active.Load() || !w.shed(c, m) {
+		if !w.p.guard.active.Load() || !w.full(c) {
 			w.govern(c, m)
 		}
 	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
@@ -84,7 +85,7 @@ func (w *worker) choose(c *call, m *protocol.Message) {
 // connection is an upstream like any other.
 func (w *worker) handOver(c *call, m *protocol.Message, code protocol.Code) bool {
 	known := c.cluster != nil
-	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) {
+	if c.handed || c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, !known || c.cluster.MayRemote) || w.denied(c, m) {
 		return false
 	}
 	if c.dry != nil {
@@ -136,6 +137,9 @@ func (w *worker) onReply(u *upstream, m *protocol.Message) {
 	if c.oneway { // a framing without a oneway bit answered
 		w.finish(c, code)
 		return
+	}
+	if c.probe {
+		w.probed(c, !notExecuted(m))
 	}
 	if c.handed && notExecuted(m) { // said again in the caller's own framing
 		if c.returns {

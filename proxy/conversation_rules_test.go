@@ -12,13 +12,27 @@ import (
 
 // The words for rules (testdata/README.md).
 
-// parseRules reads a rules document, the section "rules".
-func parseRules(t testing.TB, text []byte) *govern.Rules {
+// readRules reads a rules document, the section "rules".
+func readRules(t testing.TB, text []byte) *rules.Rules {
 	r, err := rules.Parse("rules", text)
 	if err != nil {
 		t.Fatal(err)
 	}
-	return r.Govern()
+	return r
+}
+
+// parseRules is what a rules document says of calls.
+func parseRules(t testing.TB, text []byte) *govern.Rules { return readRules(t, text).Govern() }
+
+// obey puts a document in force, over what the registry says now; nil: there are no rules.
+func (k *talk) obey(r *rules.Rules) {
+	var calls *govern.Rules
+	if r != nil {
+		calls = r.Govern()
+	}
+	k.inForce = r
+	k.p.SetRules(calls)
+	k.setTable(k.over.Apply(k.snap, r))
 }
 
 // identityOption is a word of "open" that says who the caller is.
@@ -60,6 +74,25 @@ func (k *talk) rulesAtEnd(t *testing.T) {
 		if l.Keys != 0 {
 			t.Errorf("the limit of rule %s counts calls of %d keys that have ended", l.Rule, l.Keys)
 		}
+	}
+}
+
+// sharesAtEnd checks that nobody is counted among those who share any more.
+func (k *talk) sharesAtEnd(t *testing.T) {
+	s, g := &k.w.shares, &k.p.guard
+	if len(s.teams)+s.turns.Len() != 0 || k.w.displaced.head() != nil {
+		t.Errorf("left %d workloads that share the worker, %d callers waiting for their turn, or calls that had to give way", len(s.teams), s.turns.Len())
+	}
+	if k.p.active.Load() != 0 || g.granted.Load() != 0 || g.grants.Load() != 0 || g.overflow.Load() != 0 {
+		t.Errorf("left a weight of %d, %d calls granted by %d remote proxies, %d handed over to here", k.p.active.Load(), g.granted.Load(), g.grants.Load(), g.overflow.Load())
+	}
+	for _, s := range k.p.sources.byKey {
+		if s.held.Load() != 0 || s.team.active.Load() != 0 || s.team.held.Load() != 0 {
+			t.Errorf("source %s: left a weight of %d, its workload %d, %d", s.Source, s.held.Load(), s.team.active.Load(), s.team.held.Load())
+		}
+	}
+	if n := k.w.stats.panics; n != 0 {
+		t.Errorf("%d panics", n)
 	}
 }
 

@@ -17,7 +17,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
-	"github.com/bellhop-mesh/bellhop/proxy/govern"
+	"github.com/bellhop-mesh/bellhop/proxy/rules"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -49,7 +49,11 @@ type talk struct {
 	more  map[string][]byte    // of a large frame that a peer has begun
 	wants string               // what Config.Lookup says: true, false, or "" when it must not be called
 	asked []string             // names it was called with and that "asked" has not looked at
-	rules *govern.Rules        // what "rules" brings
+
+	rules   *rules.Rules // what the word "rules" brings
+	inForce *rules.Rules
+	over    *rules.Applier
+	snap    *registry.Snapshot // what the registry says now
 }
 
 type message struct {
@@ -63,7 +67,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 	limits, snap, next := "", &registry.Snapshot{}, &registry.Snapshot{}
 	var script string
 	var remotes []string
-	var inForce, later *govern.Rules
+	var inForce, later *rules.Rules
 	for _, f := range a.Files {
 		switch f.Name {
 		case "services":
@@ -71,9 +75,9 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 		case "services-later":
 			next.Services = parseServices(t, f.Data)
 		case "rules":
-			inForce = parseRules(t, f.Data)
+			inForce = readRules(t, f.Data)
 		case "rules-later":
-			later = parseRules(t, f.Data)
+			later = readRules(t, f.Data)
 		case "remotes":
 			remotes = strings.Fields(string(f.Data))
 		case "limits":
@@ -85,7 +89,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 		}
 	}
 	k := &talk{conns: map[string]*fakeConn{}, seen: map[string][]message{}, rest: map[string][]byte{}, more: map[string][]byte{}}
-	k.later, k.rules = next, later
+	k.later, k.rules, k.snap, k.over = next, later, snap, rules.NewApplier(nil, nil)
 	k.rig = newRig(t, func(c *Config) {
 		setLimits(t, c, limits)
 		c.HandOff = withRemotes(snap, remotes)
@@ -97,7 +101,7 @@ func play(t *testing.T, file string, a *txtar.Archive) {
 			return k.wants == "true"
 		}
 	}, snap)
-	k.p.SetRules(inForce)
+	k.obey(inForce)
 	for i, line := range strings.Split(script, "\n") {
 		if line = strings.TrimSpace(line); line == "" || line[0] == '#' {
 			continue
@@ -134,6 +138,7 @@ func (k *talk) atEnd(t *testing.T) {
 		t.Errorf("left %d look-ups, %d counted, %d that are over, %d oneways without a caller", len(l.byName), k.p.lookups.Load(), len(l.over), l.orphans)
 	}
 	k.rulesAtEnd(t)
+	k.sharesAtEnd(t)
 	if n := k.p.bytes.Load(); n != 0 {
 		t.Errorf("%d bytes left counted", n)
 	}
@@ -196,7 +201,13 @@ func parseService(t *testing.T, words []string) *registry.Service {
 		case "endpoints":
 			for _, e := range strings.Split(val, ",") {
 				addr, version, _ := strings.Cut(e, "/")
-				s.Endpoints = append(s.Endpoints, registry.Endpoint{Addr: addr + ":1", Version: version})
+				version, label, labelled := strings.Cut(version, "/")
+				ep := registry.Endpoint{Addr: addr + ":1", Version: version}
+				if labelled {
+					k, v, _ := strings.Cut(label, "=")
+					ep.Labels = map[string]string{k: v}
+				}
+				s.Endpoints = append(s.Endpoints, ep)
 			}
 		default:
 			t.Fatalf("service %s: unknown key %q", s.Name, key)
@@ -285,12 +296,13 @@ func (k *talk) step(w []string) error {
 	case "failed", "failed-by":
 		return k.failed(w[0], w[1:])
 	case "swap":
-		k.setTable(k.later)
+		k.snap = k.later
+		k.setTable(k.over.Apply(k.snap, k.inForce))
 		k.woken = true
 		k.settle()
 		return nil
 	case "rules":
-		k.p.SetRules(k.rules)
+		k.obey(k.rules)
 		k.settle()
 		return nil
 	case "connect", "refuse":

@@ -22,7 +22,7 @@ type downstream struct {
 	grant      remote.Grant
 	peak       int          // calls in flight, the most since a grant was told
 	told       remote.Grant // a smaller one, when the proxy is hard pressed
-	host       *hostUse     // of a caller that was asked to move; nil: it was not
+	host       *hostUse     // of a hand-off connection, or a caller that was asked to move; nil: it is neither
 	openedAt   int64
 	grantedAt  int64
 	inFlight   int
@@ -88,10 +88,10 @@ func (d *downstream) closed(err error) {
 		}
 		d.lane.leave(w)
 	}
-	w.p.guard.leave(d.host)
+	w.p.guard.leave(d)
+	d.offended(reason) // before its source may be forgotten
 	w.p.leave(d.src)
 	w.stats.closedDown[reason]++
-	d.offended(reason)
 	w.p.logClose("caller", reason, err, d)
 }
 

@@ -68,6 +68,21 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 	w.governed(c, m)
 }
 
+// denied reports whether the rules deny a call that leaves before it was governed: a bound is reached, or its service is not
+// known here. The remote proxy would not ask, for it does not know who calls.
+func (w *worker) denied(c *call, m *protocol.Message) bool {
+	if c.policy != nil || w.rules == nil {
+		return false
+	}
+	var r *govern.Resolved
+	if c.cluster != nil {
+		r = w.resolve(c)
+	} else {
+		r = w.rules.Resolve(string(c.to.Service), string(c.to.Method), c.src.known(), govern.Uncounted)
+	}
+	return r.For(&govern.Call{Version: m.Version, Caller: m.Caller, Header: m}).Policy.Deny
+}
+
 // ownService reports whether a service is the proxy's own, which rules say nothing of.
 func ownService(name string) bool { return strings.HasPrefix(name, remote.Service+".") }
 
@@ -78,6 +93,9 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 		return
 	}
 	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
+		return
+	}
+	if w.p.guard.active.Load() && w.shed(c, m) {
 		return
 	}
 	w.choose(c, m)

@@ -159,16 +159,7 @@ func (w *worker) goOnLimited(c *call) {
 		w.calls.put(c)
 		return
 	}
-	if c.cluster = w.table.Lookup(c.to.Service); c.cluster == nil {
-		w.fail(c, protocol.Fault{Code: protocol.CodeNoService, Message: describe(protocol.CodeNoService, c)})
-		return
-	}
-	m, err := w.keptMessage(c)
-	if err != nil {
-		w.fail(c, protocol.Fault{Code: protocol.CodeInternal, Message: "the call could not be read again: " + err.Error()})
-		return
-	}
-	if w.limits(c, m, int(c.limit)+1) {
+	if m := w.readAgain(c); m != nil && w.limits(c, m, int(c.limit)+1) {
 		w.governed(c, m)
 	}
 }

@@ -226,6 +226,11 @@ func (d *downstream) hello(m *protocol.Message) {
 	d.slotDone(&c, out)
 	d.handoff, d.grant, d.told, d.grantedAt = true, w.p.cfg.Accept.Grant, w.p.cfg.Accept.Grant, w.now
 	w.p.guard.overflow.Add(int64(d.inFlight))
+	if d.host == nil && h.Instance != "" && d.inFlight == 0 { // its calls are counted from the first one on
+		d.host = w.p.guard.join(h.Instance)
+		d.host.hands.Add(1)
+
+	}
 	d.outOfOrder = d.outOfOrder || d.inFlight == 0 && len(d.slots) == 0
 	w.p.cfg.Log.Info("hand-off connection admitted", "peer", d.peer(), "host", h.Host, "instance", h.Instance)
 }

@@ -72,7 +72,7 @@ func newRig(t testing.TB, change func(*Config), snap *registry.Snapshot) *rig {
 
 func (r *rig) setTable(snap *registry.Snapshot) {
 	table, err := route.Compile(snap, r.p.Table(), route.Options{
-		Workers: 1, Defaults: cluster.Defaults{Timeout: time.Second, MaxConns: 4, MaxPending: 16, Depth: 8},
+		Workers: 1, Locality: cluster.Locality{Zone: "here"}, Defaults: cluster.Defaults{Timeout: time.Second, MaxConns: 4, MaxPending: 16, Depth: 8},
 	})
 	if err != nil {
 		r.t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
+	"github.com/bellhop-mesh/bellhop/proxy/rules"
 	"github.com/bellhop-mesh/bellhop/registry"
 )
 
@@ -42,14 +43,24 @@ type field struct {
 	seq     int32
 }
 
+// newField makes one of a service as a rules document has it; "": there is none.
 func newField(t *testing.T, document string, s *registry.Service) *field {
 	f := &field{callers: map[string]*fakeConn{}, ups: map[string]*fakeConn{}, got: map[string]int{}, fates: map[string]int{}}
-	f.rig = newRig(t, nil, &registry.Snapshot{Services: map[string]*registry.Service{s.Name: s}})
-	if document != "" {
-		f.p.SetRules(parseRules(t, []byte(document)))
-	}
+	f.rig = newRig(t, nil, &registry.Snapshot{})
+	f.serve(document, s)
 	f.behave = func(string, string) (string, time.Duration) { return "ok", time.Millisecond }
 	return f
+}
+
+// serve puts the service and the document in force.
+func (f *field) serve(document string, s *registry.Service) {
+	snap := &registry.Snapshot{Services: map[string]*registry.Service{s.Name: s}}
+	if document != "" {
+		r := readRules(f.t, []byte(document))
+		f.p.SetRules(r.Govern())
+		snap = rules.NewApplier(nil, nil).Apply(snap, r)
+	}
+	f.setTable(snap)
 }
 
 // call plays one call of a workload to its end.
@@ -342,23 +353,34 @@ func TestSetBreakerErrors(t *testing.T) {
 	}
 }
 
-// TestBreakersBound: so many methods have a breaker; those of which nothing is known make room.
+// TestBreakersBound: so many methods have a breaker; those of which nothing is known make room, and workers look again then,
+// but not at each call where there is none to be made.
 func TestBreakersBound(t *testing.T) {
 	var b breakers
 	for i := range 2 * maxBreakers {
-		if b.find(methodKey{"s", fmt.Sprint(i)}, true, 0) == nil {
+		if b.find(methodKey{"s", fmt.Sprint(i)}, true, 1) == nil {
 			t.Fatal("idle ones did not make room")
 		}
 	}
+	round, swept := b.round.Load(), b.swept
 	for _, br := range b.by {
 		br.Set(true, cluster.Forever)
 	}
 	for i := range maxBreakers {
-		if br := b.find(methodKey{"t", fmt.Sprint(i)}, true, 0); br != nil {
+		if br := b.find(methodKey{"t", fmt.Sprint(i)}, true, 2); br != nil {
 			br.Set(true, cluster.Forever)
 		}
 	}
 	if len(b.by) > maxBreakers {
 		t.Errorf("there are %d", len(b.by))
+	}
+	if b.round.Load() != round || b.swept != swept {
+		t.Error("workers have to look again though there was no room")
+	}
+	for k := range b.by {
+		b.by[k] = &cluster.Breaker{}
+	}
+	if b.find(methodKey{"u", "late"}, true, swept+sweepEvery) == nil || b.round.Load() == round {
+		t.Error("no room was made a second later")
 	}
 }

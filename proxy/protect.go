@@ -13,9 +13,12 @@ import (
 type Protection struct {
 	Pressure pressure.Config
 	CPUs     func() float64 // that the process may use now; nil, 0: not known. Called on one goroutine, now and then.
-	Memory   func() float64 // memory in use, as a share of its limit; nil: not known. Called on one goroutine.
-	Files    float64        // descriptors that the process may have open; 0: not known
-	Moves    pressure.MoveConfig
+	// Throttled is the share of the periods of its CPU quota in which the process was stopped, since it was asked last; nil: not
+	// known. Called on one goroutine, every 100 ms while there are calls.
+	Throttled func() float64
+	Memory    func() float64 // memory in use, as a share of its limit; nil: not known. Called on one goroutine.
+	Files     float64        // descriptors that the process may have open; 0: not known
+	Moves     pressure.MoveConfig
 	// Move tells guests which sources are asked to use the remote tier from now on, each for so long; the list replaces the
 	// one before. It is called on one goroutine and must not block for long. nil: nobody is asked.
 	Move func(ttl map[string]time.Duration)
@@ -36,6 +39,12 @@ type guard struct {
 	level    atomic.Uint32
 	capacity atomic.Int64  // calls in flight that a remote proxy takes
 	ratio    atomic.Uint32 // what grants are multiplied by, of ratioOne; 0: they are whole
+	drop     atomic.Uint32 // the share of what it is offered that is answered as not executed at once, of spillOne
+	probing  atomic.Bool   // now and then a call is handed over to find out whether the remote tier has room
+	taken    atomic.Int64  // of such calls, those that it served
+	refused  atomic.Int64  // ... and refused
+	full     atomic.Bool   // it has none
+	sentHome atomic.Int64  // when a moved caller was sent home for want of room, worker clock
 	overflow atomic.Int64  // calls in flight of hand-off connections
 	peak     atomic.Int64  // the most there were since the guard looked last
 	granted  atomic.Int64  // calls in flight that remote proxies grant
@@ -46,6 +55,7 @@ type guard struct {
 	control *pressure.Controller
 	moves   *pressure.Moves
 	cap     *pressure.Capacity
+	room    pressure.Room
 	gauge   gauge
 	quiet   int
 	looked  int64 // at the sources' work
@@ -134,7 +144,8 @@ func (g *guard) step() bool {
 // decide takes one sample in and does what is due.
 func (g *guard) decide(now int64, x pressure.Sample) {
 	before := g.control.State()
-	s := g.control.Observe(time.Duration(now), x)
+	g.full.Store(g.room.Observe(g.taken.Swap(0), g.refused.Swap(0)))
+	s := g.control.Observe(time.Duration(now), x, g.p.cfg.Accept != nil || g.moves.Stuck())
 	if s.Level != before.Level {
 		g.entered[s.Level]++
 		g.p.logLevel(before.Level, s)
@@ -145,14 +156,16 @@ func (g *guard) decide(now int64, x pressure.Sample) {
 		g.mean[i] += (x[i] - g.mean[i]) * g.weight
 	}
 	g.level.Store(uint32(s.Level))
+	g.drop.Store(uint32(s.Drop * spillOne))
 	g.p.SetLend(s.Lend)
 	toRemote := g.drainsToRemote(now)
 	if g.p.cfg.Accept != nil {
 		g.admission(now, s)
 	}
 	if s.Pressure > 0 || s.Level > pressure.None || toRemote || len(g.list) > 0 {
-		g.sources(now, s, toRemote)
+		g.sources(now, &x, s, toRemote)
 	}
+	g.probing.Store(g.p.cfg.Protection.Move != nil && g.p.cfg.HandOff != nil && s.Level >= pressure.AskToMove)
 	g.active.Store(s.Level >= pressure.HandOver || toRemote || g.cap.Limited())
 }
 
@@ -165,7 +178,7 @@ func blend(took int64, over time.Duration) float64 {
 func (g *guard) loadOf(x pressure.Sample) float64 {
 	load := 0.0
 	for i, r := range g.p.cfg.Protection.Pressure.Signals {
-		if pressure.Signal(i) != pressure.Delay && r.Low > 0 {
+		if sig := pressure.Signal(i); sig != pressure.Delay && sig != pressure.Throttled && r.Low > 0 {
 			load = max(load, x[i]/r.Low)
 		}
 	}
@@ -173,7 +186,7 @@ func (g *guard) loadOf(x pressure.Sample) float64 {
 }
 
 // sources finds out who uses more than its share, and who is asked to move.
-func (g *guard) sources(now int64, s pressure.State, all bool) {
+func (g *guard) sources(now int64, x *pressure.Sample, s pressure.State, all bool) {
 	every := int64(senseTime)
 	took := now - g.looked
 	if took < every/2 {
@@ -197,27 +210,29 @@ func (g *guard) sources(now int64, s pressure.State, all bool) {
 	if !fresh && !all {
 		return
 	}
-	excess := pressure.Excess(users, s.Spill)
+	share := max(s.Spill, s.Drop)
+	excess := pressure.Excess(users, share)
 	for i, src := range list {
 		n := uint32(math.Ceil(excess[i] * spillOne))
-		if users[i].Privileged && s.Level >= pressure.Refuse {
-			n = uint32(s.Spill * spillOne) // nothing else has helped
+		if users[i].Privileged && s.Level >= pressure.Refuse && (s.Drop == 0 || s.Drop > dropsAll) {
+			n = uint32(share * spillOne) // nothing else has helped
 		}
 		src.excess.Store(n)
 	}
-	g.askToMove(now, s, users, list, all)
+	g.askToMove(now, x, s, users, list, all)
 }
 
 // manySources are not looked at in every sample.
 const manySources = 256
 
 // askToMove keeps the list of those who are asked to use the remote tier.
-func (g *guard) askToMove(now int64, s pressure.State, users []pressure.User, list []*source, all bool) {
+func (g *guard) askToMove(now int64, x *pressure.Sample, s pressure.State, users []pressure.User, list []*source, all bool) {
 	c := &g.p.cfg.Protection
 	if c.Move == nil {
 		return
 	}
-	in := pressure.MoveInput{State: s, Now: g.presses(), Load: g.load, Users: users, Budget: g.budget(), All: all}
+	asks := g.asks(x)
+	in := pressure.MoveInput{State: s, Now: asks >= asksLeast || s.Drop > 0, End: asks >= asksEnd, Full: g.full.Load(), Load: g.load, Users: users, Budget: g.budget(), All: all}
 	moved, changed := g.moves.Step(time.Duration(now), &in)
 	if !changed {
 		return
@@ -235,14 +250,19 @@ func (g *guard) askToMove(now int64, s pressure.State, users []pressure.User, li
 	g.p.logMoved(moved, s, all)
 }
 
-// presses reports whether anything is measured now that counts as much pressure.
-func (g *guard) presses() bool {
-	for i, r := range g.p.cfg.Protection.Pressure.Signals {
-		if r.High > r.Low && g.mean[i] >= r.Low+(r.High-r.Low)/4 {
-			return true
-		}
-	}
-	return false
+// dropsAll is the share that is refused at which privileged sources lose something, too.
+const dropsAll = 0.9
+
+// Pressure at which somebody is asked to move, and at which it can't be told how much more there is.
+const (
+	asksLeast = 0.25
+	asksEnd   = 0.9
+)
+
+// asks is the pressure that has sources asked to move: as it is now and has been for a moment.
+func (g *guard) asks(x *pressure.Sample) float64 {
+	c := &g.p.cfg.Protection.Pressure
+	return min(c.Asks(*x), c.Asks(g.mean))
 }
 
 // budget is how many calls in flight the remote tier would take from those who are asked to move; -1: nobody has said.
@@ -268,14 +288,14 @@ const (
 // admission is a remote proxy's: how many calls it takes in flight, and what of it each hand-off connection is told.
 func (g *guard) admission(now int64, s pressure.State) {
 	delay := g.p.cfg.Protection.Pressure.Signals[pressure.Delay]
-	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse
+	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse && s.Drop == 0
 	capacity := g.cap.Observe(time.Duration(now), congested, g.p.inFlight.Load())
 	g.capacity.Store(int64(capacity))
 	g.demand = max(float64(g.peak.Swap(g.overflow.Load())), g.demand*(1-g.weight))
 	ratio := uint32(0)
-	if g.cap.Limited() {
+	if g.cap.Limited() || s.Drop > 0 {
 		free := float64(capacity)*(1-g.p.cfg.Protection.Reserve) - float64(g.p.inFlight.Load()-g.overflow.Load())
-		ratio = uint32(max(1, min(max(free, 0)/max(g.demand, 1), 64)*ratioOne))
+		ratio = uint32(max(1, min(max(free, 0)/max(g.demand, 1), 64)*ratioOne*max(0, 1-2*s.Drop)))
 	}
 	g.ratio.Store(ratio)
 }
@@ -290,6 +310,7 @@ type Pressure struct {
 	SinceS    float64            `json:"since_s"`
 	Measured  map[string]float64 `json:"measured,omitempty"` // by signal
 	Signals   map[string]float64 `json:"pressures,omitempty"`
+	Drop      float64            `json:"drop"` // the share of the work that is refused at once
 	Shed      float64            `json:"shed"` // the share of the work that has to leave
 	Lend      float64            `json:"lend"`
 	Next      string             `json:"next,omitempty"`
@@ -310,7 +331,7 @@ func (p *Proxy) Pressure() Pressure {
 	defer g.mu.Unlock()
 	s, now := g.control.State(), p.clock()
 	out := Pressure{
-		On: p.cfg.Protection.Pressure.On(), Level: s.Level.String(), Number: int(s.Level), Pressure: s.Pressure, Shed: s.Shed, Lend: s.Lend,
+		On: p.cfg.Protection.Pressure.On(), Level: s.Level.String(), Number: int(s.Level), Pressure: s.Pressure, Shed: s.Shed, Drop: s.Drop, Lend: s.Lend,
 		SinceS: time.Duration(now - int64(s.Since)).Seconds(), Measured: map[string]float64{}, Signals: map[string]float64{},
 		Moved: map[string]float64{}, Asked: g.asked, Entered: map[string]uint64{}, ByRule: g.byRule,
 		Granted: g.granted.Load(), Overflow: g.overflow.Load(),

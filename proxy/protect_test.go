@@ -253,6 +253,38 @@ func TestComesBack(t *testing.T) {
 	}
 }
 
+// TestRulesBeforeShedding: what rules deny or limit is not handed over instead, and what comes back is not counted twice.
+func TestRulesBeforeShedding(t *testing.T) {
+	p := newPressed(t, 8, nil)
+	p.p.SetRules(parseRules(t, []byte(`version: 1
+rules:
+  - {name: denied, match: {source: b}, access: deny}
+  - {name: few, match: {source: a}, limit: {concurrency: 1}}
+`)))
+	a, b := p.open("a"), p.open("b")
+	p.p.DrainToRemote(time.Minute)
+	b.bring(frame("Echo:say", 1, 1, 1, "x"))
+	if got := p.decoded(b.taken(), protocol.FramedBinary); got.Type != protocol.MessageException || len(p.calls(p.r1)) != 0 {
+		t.Fatal("what a rule denies was handed over")
+	}
+	a.bring(frame("Echo:say", 1, 2, 1, "x"))
+	away := p.calls(p.r1)
+	a.bring(frame("Echo:say", 1, 3, 1, "x"))
+	if got := len(p.calls(p.r1)); len(away) != 1 || got != 0 {
+		t.Fatalf("%d calls were handed over within the limit, %d beyond it", len(away), got)
+	}
+	to := protocol.ReplyTo{}
+	to.SetFrom(away[0])
+	p.r1.bring(p.p.codecs[protocol.THeader].AppendFault(nil, protocol.Fault{Code: protocol.CodeOverload, Message: "full"}, &to))
+	if n := p.echo(p.e1); n != 1 {
+		t.Fatalf("%d calls came back", n)
+	}
+	a.bring(frame("Echo:say", 1, 4, 1, "x"))
+	if n := p.echo(p.r1); n != 1 {
+		t.Errorf("after the call's end the limit lets %d pass", n)
+	}
+}
+
 // TestBoundsDoNotWait: calls beyond a bound of this proxy leave at once or are answered: waiting for the remote tier they would
 // go on filling the bound, and nothing would be served here any more.
 func TestBoundsDoNotWait(t *testing.T) {

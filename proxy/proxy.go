@@ -229,7 +229,7 @@ func (p *Proxy) Stop() {
 // leave is the end of a caller's connection.
 func (p *Proxy) leave(s *source) {
 	p.conns.Add(-1)
-	p.sources.leave(s, p.cfg.Limits.MaxSources, p.clock())
+	p.sources.leave(s, p.cfg.Limits.MaxSources, p.clock(), p.cfg.Quarantine.Window)
 }
 
 // join finds the source of a new connection and counts it; an error refuses the connection.

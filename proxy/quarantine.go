@@ -48,6 +48,13 @@ func (s *source) quarantined(now int64) bool {
 	return until != 0 && now < until
 }
 
+// counts reports whether what the source has done may still count against it.
+func (c *conduct) counts(now int64, window time.Duration) bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.strikes > 0 && now-c.since <= int64(window) || now < c.calm+c.hold
+}
+
 // strike counts an offence of a source. Safe for concurrent use.
 func (p *Proxy) strike(s *source, now int64, why closeReason) {
 	q, c := &p.cfg.Quarantine, &s.conduct

@@ -2,6 +2,7 @@ package proxy
 
 import (
 	"bytes"
+	"fmt"
 	"log/slog"
 	"net"
 	"strings"
@@ -83,5 +84,37 @@ func TestPanicsQuarantine(t *testing.T) {
 	}
 	if !stands.ctx.(*downstream).src.quarantined(r.now) || r.w.stats.panics != 3 {
 		t.Errorf("after %d panics the source is not kept out", r.w.stats.panics)
+	}
+}
+
+// TestQuarantineRemembers: what a source has done is not forgotten with its last connection, also when as many sources are
+// remembered as may be; and sources that did nothing wrong make room.
+func TestQuarantineRemembers(t *testing.T) {
+	r := newRig(t, func(c *Config) {
+		c.Limits.MaxSources = 2
+		c.Quarantine = Quarantine{Strikes: 3, Window: 10 * time.Second, First: time.Second, Most: 8 * time.Second}
+	}, &registry.Snapshot{})
+	l := &listener{ListenerConfig: ListenerConfig{Name: "test"}}
+	for i := range 100 {
+		r.caller(l, Identity{Source: fmt.Sprint("s", i)}).drop()
+	}
+	offend := func(source string) *source {
+		for range 3 {
+			r.caller(l, Identity{Source: source}).bring([]byte("\x00\x00\x00\x05\x80\x01\x00\x01\xff nonsense"))
+		}
+		return r.p.sources.byKey[source]
+	}
+	if src := offend("bad"); src == nil || !src.quarantined(r.now) {
+		t.Error("a source with one connection at a time is not quarantined")
+	}
+	for i := range 100 {
+		offend(fmt.Sprint("bad", i))
+	}
+	r.pass(time.Hour)
+	for i := range 100 {
+		r.caller(l, Identity{Source: fmt.Sprint("t", i)}).drop()
+	}
+	if n, m := len(r.p.sources.byKey), len(r.p.sources.crews); n > 2 || m > 2 {
+		t.Errorf("%d sources and %d workloads are remembered, want 2", n, m)
 	}
 }

@@ -1,6 +1,8 @@
 package proxy
 
 import (
+	"slices"
+
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 )
@@ -32,7 +34,11 @@ rules:
 // govern puts one of the documents in force.
 func (c *chance) govern() {
 	if c.ruled == nil {
-		for _, text := range randomRules {
+		texts := randomRules
+		if c.tier {
+			texts = slices.Concat(texts, remoteRules, remoteRules)
+		}
+		for _, text := range texts {
 			c.ruled = append(c.ruled, parseRules(c.t, []byte(text)))
 		}
 	}

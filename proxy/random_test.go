@@ -25,7 +25,7 @@ func TestRandomly(t *testing.T) {
 		seeds = least
 	}
 	replies, lookups, deferred := 0, 0, 0
-	waited := uint64(0)
+	waited, handed := uint64(0), uint64(0)
 	var again [govern.NumClasses]uint64
 	for seed := uint64(1); seed <= seeds && !t.Failed() && (seed <= least || time.Now().Before(end)); seed++ {
 		t.Run(fmt.Sprint(seed), func(t *testing.T) {
@@ -37,13 +37,16 @@ func TestRandomly(t *testing.T) {
 				waited += n.Outcomes[govern.Queued]
 			}
 			deferred += int(c.w.stats.deferred)
+			for _, n := range c.w.stats.handedOver {
+				handed += n
+			}
 		})
 	}
 	if replies < 1000 || lookups < 500 || deferred < 1000 {
 		t.Errorf("only %d calls were replied to, %d services looked up, and %d times a caller waited for its turn: this shows nothing", replies, lookups, deferred)
 	}
-	if waited < 50 {
-		t.Errorf("only %d calls waited for limits: this shows nothing", waited)
+	if waited < 50 || handed < 500 {
+		t.Errorf("only %d calls waited for limits, and %d were handed over: this shows nothing", waited, handed)
 	}
 	for _, class := range []govern.Class{govern.ClassBusy, govern.ClassFailed, govern.ClassLost, govern.ClassDeadline} {
 		if again[class] < 20 {
@@ -65,6 +68,7 @@ type chance struct {
 	replies int
 	asked   []string // services being looked up, some of them no more
 	ruled   []*govern.Rules
+	tier    bool // there are remote proxies
 }
 
 // player is a caller: what it expects, by place for those that get replies in order, by sequence for the others.
@@ -96,6 +100,7 @@ type asked struct {
 	to     protocol.ReplyTo
 	text   string
 	oneway bool
+	hello  bool
 }
 
 var (
@@ -132,10 +137,14 @@ func randomly(t *testing.T, seed uint64) *chance {
 			cfg.Limits.SourceLookups, cfg.Limits.TotalLookups = 2, 4
 			cfg.Timeouts.Lookup = time.Duration(1+c.rnd.IntN(100)) * time.Millisecond
 		}
+		if c.rnd.IntN(2) == 0 {
+			c.withTier(cfg)
+		}
 		if c.rnd.IntN(2) == 0 { // large frames are then common
 			cfg.Limits.Window = 1<<10 + c.rnd.IntN(4<<10)
 		}
-	}, c.snapshot())
+	}, &registry.Snapshot{})
+	c.setTable(c.snapshot())
 	c.noteEndpoints()
 	c.govern()
 	for range 4 {
@@ -172,6 +181,9 @@ func (c *chance) snapshot() *registry.Snapshot {
 		}
 		s.Services[svc.Name] = &svc
 	}
+	if c.tier {
+		c.addTier(s)
+	}
 	return s
 }
 
@@ -190,6 +202,9 @@ func (c *chance) noteEndpoints() {
 		for _, e := range table.Lookup([]byte(n)).Endpoints() {
 			c.all[e] = true
 		}
+	}
+	for _, e := range table.Remotes.Endpoints() {
+		c.all[e] = true
 	}
 }
 
@@ -234,6 +249,7 @@ func (c *chance) step() {
 		c.pass(d)
 	case n < 99:
 		c.govern()
+		c.drain()
 	default:
 		c.setTable(c.snapshot())
 		c.noteEndpoints()

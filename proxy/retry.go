@@ -102,9 +102,11 @@ func (w *worker) again(c *call, class govern.Class) bool {
 	if w.now+pause >= c.deadline {
 		return false
 	}
-	if c.cluster = w.clusterOf(c); c.cluster == nil {
+	cl := w.clusterOf(c)
+	if cl == nil {
 		return false
 	}
+	c.cluster = cl
 	budget := &c.stats.budgets.retries
 	if !budget.take(w.now, w.perWorker(w.p.cfg.Limits.RetryMin)) {
 		w.stats.retriesRefused++
@@ -187,7 +189,7 @@ func (c *call) attemptOver() bool {
 		w.calls.put(n)
 		return false
 	}
-	w.tell(n, c.endpoint, c.sentAt, govern.ClassDeadline)
+	w.tell(c, c.endpoint, c.sentAt, govern.ClassDeadline) // n may have ended, or gone to the remote tier
 	if u.mode != cluster.Multiplexed {
 		w.doom(&u.session, reasonAbandoned)
 	} else {
@@ -197,17 +199,20 @@ func (c *call) attemptOver() bool {
 }
 
 // handTo has n take the place of c with its caller: its bounds, its slot, its frame. c is what is left on the connection,
-// and nobody waits for it any more. Done the other way round it is undone.
+// with what it owes there, and nobody waits for it any more. Done the other way round it is undone.
 func (c *call) handTo(n *call) {
 	d := c.d
 	w, id := n.w, n.id
 	up, unext, uprev, begin, end, sentAt, overdue := n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue
+	flow, flowEra, flowCost := n.flow, n.flowEra, n.flowCost
 	to, kept, caller := n.to, n.kept, n.caller
 	w.wheel.disarm(&c.timer)
 	*n = *c
 	n.w, n.id, n.timer = w, id, timer{fire: n}
 	n.up, n.unext, n.uprev, n.begin, n.end, n.sentAt, n.overdue = up, unext, uprev, begin, end, sentAt, overdue
+	n.flow, n.flowEra, n.flowCost = flow, flowEra, flowCost
 	c.to, c.kept, c.caller = to, kept, caller
+	c.to.Method = append(c.to.Method[:0], n.to.Method...) // what it is evidence of
 	c.d, c.dnext, c.dprev, c.charged, c.permits = nil, nil, nil, 0, nil
 	if n.dprev == nil {
 		d.calls = n

@@ -120,6 +120,9 @@ func (g *gauge) look(p *Proxy, now int64) (x pressure.Sample, ok bool) {
 		ups += int(w.sense.ups.Load())
 	}
 	c := &p.cfg.Protection
+	if stopped := c.Throttled; stopped != nil {
+		x[pressure.Throttled] = stopped()
+	}
 	if c.CPUs != nil && now-g.asked > cpusEvery {
 		g.cpus, g.asked = c.CPUs(), now
 	}

@@ -24,24 +24,23 @@ const (
 	measureDrained                   // went to the remote tier, because the host is drained to it
 	measureOverflow                  // a remote proxy refused a call that was handed over to it
 	measureGoHome                    // ... sent a moved caller home
+	measureMoved                     // ... refused a call of one
 	measureBackup                    // ... refused a caller whose local proxy is gone
 	numMeasures
 )
 
-var measureWords = [numMeasures]string{"handed_over", "served_here", "refused", "drained", "overflow_refused", "go_home", "backup_refused"}
+var measureWords = [numMeasures]string{"handed_over", "served_here", "refused", "drained", "overflow_refused", "go_home", "moved_refused", "backup_refused"}
 
-// shed takes a call that was admitted and that the proxy should not serve now; false: it goes on. Nothing of the call was
-// copied yet, and its service is known. Loop only.
+// shed takes a call that rules let pass and that the proxy should not serve now; false: it goes on. Loop only.
 func (w *worker) shed(c *call, m *protocol.Message) bool {
 	g := &w.p.guard
-	if w.p.cfg.Accept != nil { // what it takes is its admission's business
-		return w.full(c)
-	}
-	if c.d.handoff || c.cluster.Ordered || c.cluster.Name == w.p.cfg.Protection.Own {
+	if w.p.cfg.Accept != nil || c.d == nil || c.d.handoff || c.handed || c.cluster.Ordered || c.cluster.Name == w.p.cfg.Protection.Own {
 		return false
 	}
 	if g.until.Load() > w.now {
-		c.kept, c.keptCodec, c.returns = append(c.kept[:0], m.Frame...), c.d.codec, true
+		if c.returns = true; m != &w.retry {
+			c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
+		}
 		if w.spillOver(c, m, protocol.CodeDraining) {
 			w.measured(c, measureDrained)
 			return true
@@ -49,10 +48,14 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		c.returns = false // the grant is used up: served here
 		return false
 	}
+	if g.probing.Load() && w.now >= w.probeAt && w.probe(c, m) {
+		return true
+	}
 	if pressure.Level(g.level.Load()) < pressure.HandOver || !c.src.spills(c.dry == nil) {
 		return false
 	}
 	switch {
+	case g.drop.Load() > 0: // handing it over costs as much as serving it, and the remote tier has no room
 	case w.spillOver(c, m, protocol.CodeOverload):
 		w.measured(c, measureHandedOver)
 		return true
@@ -63,8 +66,39 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		return false
 	}
 	w.measured(c, measureRefused)
-	w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"})
+	f := protocol.Fault{Code: protocol.CodeOverload, Message: "the proxy of this host has more calls than it can carry; this source has more than its share of them"}
+	if f.Final = g.full.Load(); f.Final { // a caller that tried there would only be refused once more
+		f.Message = "the proxy of this host and the remote tier have more calls than they can carry"
+	}
+	w.fail(c, f)
 	return true
+}
+
+// probeEvery is the time between two calls that a worker hands over to find out whether the remote tier has room, ns.
+const probeEvery = int64(50e6)
+
+// probe hands a call over to find out whether callers who are asked to move would find room. It is served here if they would not.
+func (w *worker) probe(c *call, m *protocol.Message) bool {
+	if c.dry != nil || c.oneway {
+		return false
+	}
+	w.probeAt = w.now + probeEvery
+	c.kept, c.keptCodec, c.returns, c.probe = append(c.kept[:0], m.Frame...), c.d.codec, true, true
+	if w.spillOver(c, m, protocol.CodeOverload) {
+		return true
+	}
+	c.returns, c.probe = false, false
+	return false
+}
+
+// probed takes note of what the remote proxy said.
+func (w *worker) probed(c *call, served bool) {
+	c.probe = false
+	if served {
+		w.p.guard.taken.Add(1)
+	} else {
+		w.p.guard.refused.Add(1)
+	}
 }
 
 // spills reports whether the next call of a source belongs to its excess: evenly spread, not drawn.
@@ -157,22 +191,23 @@ func (w *worker) full(c *call) bool {
 	if limit == 0 {
 		return false
 	}
+	drop := uint64(g.drop.Load())
 	n, reserve := float64(w.p.inFlight.Load()), w.p.cfg.Protection.Reserve
 	if c.cluster.Name == w.p.cfg.Protection.Own {
 		return false
 	}
 	switch {
 	case d.handoff:
-		if n <= limit*(1-reserve) {
+		if n <= limit*(1-reserve) && !w.drops(&w.droppedOverflow, min(2*drop, spillOne), c) {
 			return false
 		}
 		w.measured(c, measureOverflow)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy is full: what it has left is for callers whose local proxy is gone"})
 	case d.host != nil:
-		if n <= limit*(1-reserve/2) {
+		if n <= limit*(1-reserve/2) && !w.drops(&w.droppedMoved, drop, c) {
 			return false
 		}
-		w.goHome(c)
+		w.turnAway(c)
 	default:
 		if n <= limit || pressure.Level(g.level.Load()) < pressure.Refuse { // shrinking what the others get comes first
 			return false
@@ -183,23 +218,46 @@ func (w *worker) full(c *call) bool {
 	return true
 }
 
-// goHome sends a caller that was asked to move back to its local proxy.
-func (w *worker) goHome(c *call) {
-	w.measured(c, measureGoHome)
-	w.fail(c, protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": this host's grant is spent; use its local proxy"})
+// drops reports whether the next call of its kind is one of the share that is answered as not executed: evenly spread.
+func (w *worker) drops(at *uint64, share uint64, c *call) bool {
+	was := *at
+	if c.dry == nil {
+		*at += share
+	}
+	return (was+share)/spillOne != was/spillOne
 }
 
-// hostUse is what moved callers of one host use of a remote proxy.
+// homeEvery is the shortest time between two moved callers that are sent home for want of room, ns: what the last one brought
+// must have been measured. If all whose calls there is no room for were sent home at once, all would go.
+const homeEvery = int64(500e6)
+
+// turnAway refuses a call of a moved caller for want of room; now and then one such caller is sent home for good.
+func (w *worker) turnAway(c *call) {
+	last := &w.p.guard.sentHome
+	if at := last.Load(); c.dry == nil && (at == 0 || w.now-at >= homeEvery) && last.CompareAndSwap(at, w.now) {
+		w.measured(c, measureGoHome)
+		w.fail(c, protocol.Fault{Code: protocol.CodeGoHome, Message: remote.GoHome + ": the remote proxy is full; use your host's local proxy"})
+		return
+	}
+	w.measured(c, measureMoved)
+	w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy is full"})
+}
+
+// hostUse is what one host uses of a remote proxy: what its local proxy hands over, and what its moved callers bring themselves.
 type hostUse struct {
 	key   string
-	refs  int // connections; under guard.mu
-	calls atomic.Int64
+	refs  int          // connections; under guard.mu
+	hands atomic.Int64 // of them, hand-off connections
+	calls atomic.Int64 // in flight
+	moved atomic.Int64 // of them, those of moved callers
 }
 
-// spent reports whether a moved caller's host has used up its grant. Moved calls spend the same grant as a hand-off connection
-// of their host has.
+// grant is what the host may have in flight: what its hand-off connections were granted together, or one would be.
+func (h *hostUse) grant(one int32) int64 { return int64(one) * max(1, h.hands.Load()) }
+
+// spent reports whether a host has used up its grant: moved calls spend the same one as those that are handed over.
 func (d *downstream) spent() bool {
-	return d.host != nil && d.host.calls.Load() > int64(d.w.p.guard.grant(d).Calls)
+	return d.host != nil && d.host.calls.Load() > d.host.grant(d.w.p.cfg.Accept.Grant.Calls)
 }
 
 // setMoved takes note that a caller came because it was asked to (remote.MethodMoved). It gives it less than another caller, so
@@ -230,12 +288,16 @@ func (g *guard) join(instance string) *hostUse {
 	return h
 }
 
-func (g *guard) leave(h *hostUse) {
+func (g *guard) leave(d *downstream) {
+	h := d.host
 	if h == nil {
 		return
 	}
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if d.handoff {
+		h.hands.Add(-1)
+	}
 	if h.refs--; h.refs == 0 {
 		delete(g.hosts, h.key)
 	}
@@ -244,15 +306,22 @@ func (g *guard) leave(h *hostUse) {
 // leastGrant is what a hand-off connection may always have in flight: with less it could not learn of a better grant.
 const leastGrant = 4
 
-// grant is what a connection is granted now: all of it while the proxy is not hard pressed; then what it uses, in proportion to
+// grant is what a hand-off connection is granted now: what moved callers of its host leave of it and, while the proxy is hard pressed, what it uses, in proportion to
 // what is left for all that is handed over, so that the hosts share it by demand.
 func (g *guard) grant(d *downstream) remote.Grant {
 	out := g.p.cfg.Accept.Grant
 	ratio := g.ratio.Load()
-	if ratio == 0 {
+	moved := int64(0)
+	if d.host != nil {
+		moved = d.host.moved.Load() / max(1, d.host.hands.Load())
+	}
+	if ratio == 0 && moved == 0 {
 		return out
 	}
-	calls := int32(min(int64(max(d.peak, d.inFlight))*int64(ratio)/ratioOne, int64(out.Calls)))
+	calls := out.Calls - int32(min(moved, int64(out.Calls)))
+	if ratio > 0 {
+		calls = int32(min(int64(max(d.peak, d.inFlight))*int64(ratio)/ratioOne, int64(calls)))
+	}
 	calls = max(calls, min(leastGrant, out.Calls))
 	if out.Bytes > 0 {
 		out.Bytes = max(1, out.Bytes*int64(calls)/int64(out.Calls))

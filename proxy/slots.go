@@ -33,15 +33,18 @@ func (d *downstream) adopt(c *call) {
 
 // count keeps a remote proxy's account of who uses it.
 func (d *downstream) count(n int64) {
-	switch {
-	case d.handoff:
+	if d.host != nil {
+		d.host.calls.Add(n)
+		if !d.handoff {
+			d.host.moved.Add(n)
+		}
+	}
+	if d.handoff {
 		g := &d.w.p.guard
 		if all := g.overflow.Add(n); all > g.peak.Load() {
 			g.peak.Store(all) // workers may lose a little to each other
 		}
 		d.peak = max(d.peak, d.inFlight)
-	case d.host != nil:
-		d.host.calls.Add(n)
 	}
 }
 

@@ -108,19 +108,35 @@ func (s *sources) quarantined(key string, now int64) bool {
 	return src != nil && src.quarantined(now)
 }
 
-// leave ends one connection of a source. A source without connections is kept for its counters while there is room, and while
-// it is quarantined.
-func (s *sources) leave(src *source, keep int, now int64) {
+// leave ends one connection of a source. A source without connections is kept for its counters while there is room, and for
+// its conduct as long as that counts.
+func (s *sources) leave(src *source, keep int, now int64, window time.Duration) {
 	if src.conns.Add(-1) > 0 {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if src.conns.Load() == 0 && src.calls.Load() == 0 && len(s.byKey) > keep && !src.quarantined(now) {
-		delete(s.byKey, src.Source)
-		if src.team.sources--; src.team.sources == 0 {
-			delete(s.crews, src.teamName())
+	s.forget(src, keep, now, window)
+	looks := 0
+	for _, old := range s.byKey { // any of them: those whose conduct had counted
+		if looks++; looks > forgetLook || len(s.byKey) <= keep {
+			break
 		}
+		s.forget(old, keep, now, window)
+	}
+}
+
+// forgetLook is how many sources are looked at besides, while there are too many, when one leaves.
+const forgetLook = 8
+
+// forget lets go of a source when there are too many and nothing of it counts any more. The lock is held.
+func (s *sources) forget(src *source, keep int, now int64, window time.Duration) {
+	if len(s.byKey) <= keep || s.byKey[src.Source] != src || src.conns.Load() != 0 || src.calls.Load() != 0 || src.conduct.counts(now, window) {
+		return
+	}
+	delete(s.byKey, src.Source)
+	if src.team.sources--; src.team.sources == 0 {
+		delete(s.crews, src.teamName())
 	}
 }
 

@@ -45,10 +45,10 @@ type methodStats struct {
 	failures *failureRing // nil: none, or it was given to another method
 
 	evidence     cluster.Method
-	breaker      *cluster.Breaker // of the method, if breakerAsked or somebody has set it
+	breaker      *cluster.Breaker // of the method, if a rule wants one or somebody has set it
 	breakerRound uint32
-	breakerAsked bool
-	other        bool // these are the counters of methods that have none of their own
+	breakerAgain int64 // worker clock, ns: not asked for before, where there is none
+	other        bool  // these are the counters of methods that have none of their own
 }
 
 func (s *workerStats) init(p *Proxy) {

@@ -168,6 +168,20 @@ func (s *Service) Fill(later *Service) {
 	if len(s.Idempotent) == 0 {
 		s.Idempotent = later.Idempotent
 	}
+	s.FillHealth(later)
+}
+
+// FillHealth sets what s leaves open of how endpoints are kept away from, and come back.
+func (s *Service) FillHealth(later *Service) {
+	s.SlowStart = cmp.Or(s.SlowStart, later.SlowStart)
+	s.Panic = cmp.Or(s.Panic, later.Panic)
+	s.ZoneSpill = cmp.Or(s.ZoneSpill, later.ZoneSpill)
+	e, l := &s.Ejection, &later.Ejection
+	e.Errors = cmp.Or(e.Errors, l.Errors)
+	e.Slow = cmp.Or(e.Slow, l.Slow)
+	e.MaxShare = cmp.Or(e.MaxShare, l.MaxShare)
+	e.Base = cmp.Or(e.Base, l.Base)
+	e.Max = cmp.Or(e.Max, l.Max)
 }
 
 // same compares what two moments know by pointer: unchanged services have kept theirs.

@@ -90,14 +90,12 @@ func showStatus(ctx context.Context, w io.Writer, f askFlags) error {
 }
 
 func (f *askFlags) print(w io.Writer, screen *screen, s *admin.Status) error {
-	if f.json {
-		e := json.NewEncoder(w)
-		if !f.watch {
-			e.SetIndent("", "  ")
-		}
-		return e.Encode(s)
-	}
-	if !f.watch {
+	switch {
+	case f.json && f.watch:
+		return json.NewEncoder(w).Encode(s)
+	case f.json:
+		return writeJSON(w, s)
+	case !f.watch:
 		return status.Write(w, s, status.Options{Width: screen.width()})
 	}
 	var b strings.Builder
@@ -106,6 +104,24 @@ func (f *askFlags) print(w io.Writer, screen *screen, s *admin.Status) error {
 	}
 	return screen.show(b.String())
 }
+
+// writeJSON writes an answer as --json shows it.
+func writeJSON(w io.Writer, v any) error {
+	e := json.NewEncoder(w)
+	e.SetIndent("", "  ")
+	return e.Encode(v)
+}
+
+// byHand judges how long something is set for by hand, which flag says.
+func byHand(flag string, d time.Duration) error {
+	if d <= 0 || d > admin.MaxByHand {
+		return usage(fmt.Errorf("%s %v: write a duration up to %s, like 10m", flag, d, mostByHand))
+	}
+	return nil
+}
+
+// mostByHand is admin.MaxByHand as flags are written.
+var mostByHand = fmt.Sprintf("%.0fh", admin.MaxByHand.Hours())
 
 // screen rewrites a terminal in place; anything else gets one text after the other.
 type screen struct {

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -27,12 +26,7 @@ one; calls of an open method get a fault. What is closed is in use again at once
 		Example: `  bellhop breaker list
   bellhop breaker open demo.Greeter 10.1.0.7:9090 --for 10m
   bellhop breaker close demo.Greeter hello`,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q", args[0])
-			}
-			return nil
-		},
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newBreakerList(), newBreakerSet("open"), newBreakerSet("close"))
@@ -58,9 +52,7 @@ func newBreakerList() *cobra.Command {
 				return err
 			}
 			if f.json {
-				e := json.NewEncoder(c.OutOrStdout())
-				e.SetIndent("", "  ")
-				return e.Encode(list)
+				return writeJSON(c.OutOrStdout(), list)
 			}
 			return listBreakers(c.OutOrStdout(), list, time.Now())
 		},
@@ -86,11 +78,16 @@ func newBreakerSet(state string) *cobra.Command {
   bellhop breaker %[1]s demo.Greeter hello`, state),
 		Args: cobra.ExactArgs(2),
 		RunE: func(c *cobra.Command, args []string) error {
+			if c.Flags().Changed("for") {
+				if err := byHand("--for", d); err != nil {
+					return err
+				}
+			}
 			return setBreaker(c.Context(), c.OutOrStdout(), f, args[0], args[1], state, d)
 		},
 	}
 	f.where(c)
-	c.Flags().DurationVar(&d, "for", 0, "for how long, up to 168h")
+	c.Flags().DurationVar(&d, "for", 0, "for how long, up to "+mostByHand)
 	return c
 }
 

@@ -44,7 +44,7 @@ func TestBreaker(t *testing.T) {
 	if _, err := c.Call("demo.Echo", "twice", argument, 10*time.Second); err == nil || !strings.Contains(err.Error(), "by hand") {
 		t.Errorf("a call of the open method: %v", err)
 	}
-	mustHave(t, run(exitOK, "breaker", "list"), "WHY", a, "in 1h0m0s", "twice", "closed by hand")
+	mustHave(t, run(exitOK, "breaker", "list"), "WHY", a, "in 1h0m0s", "twice", "opened by hand")
 	var list []proxy.BreakerStatus
 	if err := json.Unmarshal([]byte(run(exitOK, "breaker", "list", "--json")), &list); err != nil || len(list) != 2 || list[0].State != "open" {
 		t.Errorf("%v: %+v", err, list)
@@ -59,7 +59,9 @@ func TestBreaker(t *testing.T) {
 	}
 	mustHave(t, run(exitFailed, "breaker", "open", "demo.Echo", "nowhere:1"), "no endpoint nowhere:1")
 	mustHave(t, run(exitFailed, "breaker", "open", "demo.None", "say"), "not known here")
-	mustHave(t, run(exitFailed, "breaker", "open", "demo.Echo", a, "--for", "-1m"), "write a duration")
+	for _, d := range []string{"-1m", "0s", "169h"} {
+		mustHave(t, run(exitUsage, "breaker", "open", "demo.Echo", a, "--for", d), "write a duration up to 168h")
+	}
 }
 
 // TestListBreakers: what the list says of each state.

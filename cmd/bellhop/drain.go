@@ -30,14 +30,19 @@ it. Sources are asked to use the remote tier themselves. It ends by itself.`,
   bellhop drain --cancel`,
 		Args: cobra.NoArgs,
 		RunE: func(c *cobra.Command, _ []string) error {
-			if cancel == (toRemote != 0) {
+			if cancel == c.Flags().Changed("to-remote") {
 				return usage(errors.New("write one of --to-remote 10m and --cancel"))
+			}
+			if !cancel {
+				if err := byHand("--to-remote", toRemote); err != nil {
+					return err
+				}
 			}
 			return drain(c.Context(), c.OutOrStdout(), f, toRemote)
 		},
 	}
 	f.where(c)
-	c.Flags().DurationVar(&toRemote, "to-remote", 0, "for how long, up to 168h")
+	c.Flags().DurationVar(&toRemote, "to-remote", 0, "for how long, up to "+mostByHand)
 	c.Flags().BoolVar(&cancel, "cancel", false, "end it")
 	return c
 }

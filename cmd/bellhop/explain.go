@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"net/url"
@@ -74,6 +73,9 @@ func (f *explainFlags) question(args []string) (string, error) {
 	if err != nil {
 		return "", err
 	}
+	if f.failed < 0 || f.failed > admin.MaxFailed {
+		return "", fmt.Errorf("--failed %d: write a number from 0 to %d", f.failed, admin.MaxFailed)
+	}
 	v := url.Values{"service": {service}, "method": {method}, "failed": {strconv.Itoa(f.failed)}}
 	for key, value := range map[string]string{"source": f.source, "caller": f.caller, "version": f.version} {
 		if value != "" {
@@ -104,9 +106,7 @@ func explain(ctx context.Context, w io.Writer, args []string, f explainFlags) er
 		return err
 	}
 	if f.json {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(&x)
+		return writeJSON(w, &x)
 	}
 	s := newScreen(w)
 	return status.Explain(w, &x, status.Options{Color: s.file != nil && !slices.Contains([]string{"dumb", ""}, os.Getenv("TERM")) && os.Getenv("NO_COLOR") == ""})

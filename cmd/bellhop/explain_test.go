@@ -102,6 +102,7 @@ func TestExplainUsage(t *testing.T) {
 		{[]string{"demo.Echo:"}, exitUsage, "write SERVICE METHOD"},
 		{[]string{"a", "b", "c"}, exitUsage, "write SERVICE METHOD"},
 		{[]string{"a", "b", "--header", "x"}, exitUsage, "write k=v"},
+		{[]string{"a", "b", "--failed", "-1"}, exitUsage, "from 0 to 1000"},
 		{[]string{"a", "b", "--run-dir", t.TempDir()}, exitFailed, "is a proxy running with this run directory"},
 	} {
 		code, text, errs := once(t, append([]string{"explain"}, w.args...)...)

@@ -73,6 +73,14 @@ func run(args []string) int {
 	}
 }
 
+// onlyCommands judges the arguments of a command that has commands and does nothing itself.
+func onlyCommands(_ *cobra.Command, args []string) error {
+	if len(args) > 0 {
+		return fmt.Errorf("unknown command %q", args[0])
+	}
+	return nil
+}
+
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "bellhop",

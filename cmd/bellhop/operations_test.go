@@ -212,3 +212,38 @@ func metricsAre(t *testing.T, text, heading string, about func(name string) bool
 		}
 	}
 }
+
+// TestCommandsDocumented: every command is in the table of processes, every path of the admin side in that of paths.
+func TestCommandsDocumented(t *testing.T) {
+	text := func(heading string) (out string) {
+		for _, row := range section(t, heading) {
+			out += "\n" + strings.Join(row, " ")
+		}
+		return out
+	}
+	commands := text("Processes")
+	for _, c := range newRoot().Commands() {
+		if name := c.Name(); name != "help" && name != "completion" && !strings.Contains(commands, "\nbellhop "+name) {
+			t.Errorf("bellhop %s is not documented", name)
+		}
+		for _, sub := range c.Commands() {
+			if !sub.Hidden && !regexp.MustCompile("\nbellhop "+c.Name()+"[^\n]*\\b"+sub.Name()+"\\b").MatchString(commands) {
+				t.Errorf("bellhop %s %s is not documented", c.Name(), sub.Name())
+			}
+		}
+	}
+	b, err := os.ReadFile("admin/admin.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths := text("The admin side")
+	found := regexp.MustCompile(`"(GET|POST) (/[a-z]+)`).FindAllStringSubmatch(string(b), -1)
+	if len(found) < 10 {
+		t.Fatalf("%d paths", len(found))
+	}
+	for _, p := range found {
+		if !strings.Contains(paths, "\n"+p[2]) || p[1] == "POST" && !strings.Contains(paths, "POST "+p[2]) {
+			t.Errorf("%s %s is not documented", p[1], p[2])
+		}
+	}
+}

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -26,12 +25,7 @@ func newRules() *cobra.Command {
 The document is described in docs/rules.md.`,
 		Example: `  bellhop rules check rules.yaml
   bellhop rules show`,
-		Args: func(c *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("unknown command %q", args[0])
-			}
-			return nil
-		},
+		Args: onlyCommands,
 		RunE: func(c *cobra.Command, _ []string) error { return c.Help() },
 	}
 	c.AddCommand(newRulesCheck(), newRulesShow())
@@ -67,6 +61,7 @@ type checkedJSON struct {
 	Zones    int             `json:"zones"`
 	Rules    int             `json:"rules"`
 	Sources  int             `json:"sources"`
+	Hosts    int             `json:"hosts"`
 	Problems []rules.Problem `json:"problems"`
 }
 
@@ -78,7 +73,7 @@ func checkRules(in io.Reader, w io.Writer, files []string, asJSON bool) error {
 		r, err := readRules(in, name)
 		if r != nil {
 			c.OK, c.Digest = true, r.Digest
-			c.Services, c.Zones = r.Size()
+			c.Services, c.Zones, c.Hosts = r.Size()
 			c.Rules, c.Sources = r.Govern().Len(), r.Govern().Sources()
 		}
 		if err != nil {
@@ -88,16 +83,16 @@ func checkRules(in io.Reader, w io.Writer, files []string, asJSON bool) error {
 		out = append(out, c)
 	}
 	if asJSON {
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		if err := e.Encode(out); err != nil {
+		if err := writeJSON(w, out); err != nil {
 			return err
 		}
 		return usage(errors.Join(wrong...))
 	}
 	for _, c := range out {
 		if c.OK {
-			if _, err := fmt.Fprintf(w, "ok: %s, digest %s, %d services, %d zones, %d rules, %d sources\n", c.File, c.Digest, c.Services, c.Zones, c.Rules, c.Sources); err != nil {
+			_, err := fmt.Fprintf(w, "ok: %s, digest %s, %d services, %d zones, %d rules, %d sources, %d hosts\n",
+				c.File, c.Digest, c.Services, c.Zones, c.Rules, c.Sources, c.Hosts)
+			if err != nil {
 				return err
 			}
 		}
@@ -165,9 +160,7 @@ func showRules(ctx context.Context, w io.Writer, f askFlags, document bool) erro
 	}
 	switch {
 	case f.json:
-		e := json.NewEncoder(w)
-		e.SetIndent("", "  ")
-		return e.Encode(a)
+		return writeJSON(w, a)
 	case document:
 		_, err := io.WriteString(w, a.Document)
 		return err

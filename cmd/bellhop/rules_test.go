@@ -200,7 +200,7 @@ func TestRulesCheck(t *testing.T) {
 	if code != exitOK {
 		t.Errorf("exit code %d", code)
 	}
-	mustHave(t, text, "ok: "+good+", digest ", "1 services, 0 zones, 2 rules, 0 sources")
+	mustHave(t, text, "ok: "+good+", digest ", "1 services, 0 zones, 2 rules, 0 sources, 0 hosts")
 	code, text, errs := once(t, "rules", "check", good, bad, h.path("none.yaml"))
 	if code != exitUsage {
 		t.Errorf("exit code %d", code)

@@ -14,6 +14,7 @@ type echo struct {
 	to      protocol.ReplyTo
 	result  []byte
 	scratch protocol.Scratch
+	failing *failing // nil: it fails nothing and counts nothing
 }
 
 var errNotACall = errors.New("a message that is not a call")
@@ -34,10 +35,21 @@ func (e *echo) answer(dst []byte, codec protocol.Codec, frame []byte) ([]byte, e
 		return dst, errNotACall
 	}
 	e.to.SetFrom(m)
+	if e.failing != nil {
+		if how := e.failing.judge(m); how != "" {
+			return e.fail(how, dst, codec)
+		}
+	}
 	if !e.setResult(m) {
 		fault := protocol.Fault{Code: protocol.CodeUnsupported, Message: "the echo server takes one argument, with the field id 1"}
 		return codec.AppendFault(dst, fault, &e.to), nil
 	}
+	return e.respond(dst, codec)
+}
+
+// respond appends the reply whose body is in result.
+func (e *echo) respond(dst []byte, codec protocol.Codec) ([]byte, error) {
+	m := &e.call
 	e.reply.Reset()
 	e.reply.Wire, e.reply.Type = strange(m.Framing, m.Payload), protocol.MessageReply
 	e.reply.Service, e.reply.Method, e.reply.Body = m.Service, m.Method, e.result

@@ -23,14 +23,40 @@ type dialled struct {
 	err error
 }
 
+// prepare becomes the source that we are to be, connects, and waits for the moment at which the load begins.
+func (g *generator) prepare(ctx context.Context) error {
+	if g.o.unit != "" {
+		if err := becomeUnit(g.o.unit); err != nil {
+			return err
+		}
+	}
+	if err := g.connect(ctx); err != nil {
+		return err
+	}
+	if err := g.tickers(); err != nil {
+		return err
+	}
+	if g.o.startAt == 0 {
+		return nil
+	}
+	wait := time.NewTimer(time.Until(time.UnixMilli(g.o.startAt)))
+	defer wait.Stop()
+	select {
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
 // connect opens every line. The error is the first one: a load that cannot begin says why.
 func (g *generator) connect(ctx context.Context) error {
 	talks := map[string]*speech{}
-	for i := range g.o.connections {
-		l := &line{slots: make([]slot, g.o.depth)}
-		name := nameOf(g.o.service, g.o.services, i, g.o.connections)
+	for i := range g.o.connections * g.tier.count() {
+		l := &line{slots: make([]slot, g.o.depth), tier: i / g.o.connections}
+		name := nameOf(g.o.service, g.o.services, i%g.o.connections, g.o.connections)
 		if talks[name] == nil {
-			sp, err := newSpeech(g.o.framing, name, g.o.method, g.o.size)
+			sp, err := g.o.speech(i % g.o.connections)
 			if err != nil {
 				return err
 			}
@@ -41,7 +67,7 @@ func (g *generator) connect(ctx context.Context) error {
 		g.lines = append(g.lines, l)
 		d := g.dial(ctx, l.id)
 		if d.err != nil {
-			return fmt.Errorf("connection %d of %d: %w", i+1, g.o.connections, d.err)
+			return fmt.Errorf("connection %d of %d: %w", i+1, g.o.connections*g.tier.count(), d.err)
 		}
 		if err := g.opened(l, d.fd); err != nil {
 			return err
@@ -52,7 +78,7 @@ func (g *generator) connect(ctx context.Context) error {
 
 // dial connects. Safe for concurrent use.
 func (g *generator) dial(ctx context.Context, id int32) dialled {
-	c, err := g.who.dial(ctx, g.target, int(id))
+	c, err := g.who.dial(ctx, g.tier.target(int(id)/g.o.connections, g.target), int(id))
 	if err != nil {
 		return dialled{id: id, err: err}
 	}
@@ -61,7 +87,7 @@ func (g *generator) dial(ctx context.Context, id int32) dialled {
 }
 
 func (g *generator) opened(l *line, fd int) error {
-	l.fd, l.up, l.events = fd, true, 0
+	l.fd, l.up, l.events, l.announced = fd, true, 0, false
 	l.in, l.out, l.sent, l.dirty = l.in[:0], l.out[:0], 0, false
 	l.scan.Reset()
 	l.free = l.free[:0]
@@ -69,7 +95,7 @@ func (g *generator) opened(l *line, fd int) error {
 		l.slots[i].seq = 0
 		l.free = append(l.free, int32(i))
 		if g.o.rate != 0 {
-			g.idle = append(g.idle, l)
+			g.idle[l.tier] = append(g.idle[l.tier], l)
 		}
 	}
 	return l.listen(g.poll, unix.EPOLLIN)
@@ -98,8 +124,12 @@ func (g *generator) end(l *line, err error) {
 		kind = "stray"
 	}
 	if g.counts() {
-		g.res.fail(kind, err, lost)
 		g.res.reconnects++
+		if lost > 0 {
+			g.res.fail(kind, err, lost)
+		}
+	} else if !g.measured && lost > 0 {
+		g.res.early[kind] += lost
 	}
 	if !g.stopped {
 		g.dialling++
@@ -158,7 +188,7 @@ func (g *generator) tickers() (err error) {
 	if g.timers[0], err = ticker(sweepEvery); err != nil {
 		return err
 	}
-	if err = g.poll.watch(g.timers[0], sweepTick, unix.EPOLLIN); err != nil || g.o.rate == 0 {
+	if err = g.poll.watch(g.timers[0], sweepTick, unix.EPOLLIN); err != nil || g.o.rate == 0 || g.arrive.rnd != nil {
 		return err
 	}
 	// Eight ticks for each call: what a call waits for its tick would be taken for latency.
@@ -175,6 +205,7 @@ func (g *generator) drainTick(fd int) {
 }
 
 func (g *generator) close() {
+	g.tier.close()
 	for g.stopped = true; g.dialling > 0; {
 		g.redialled(<-g.dialled)
 	}

@@ -3,99 +3,19 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"runtime"
-	"strings"
 	"time"
 
 	"github.com/HdrHistogram/hdrhistogram-go"
-	"github.com/spf13/cobra"
 	"golang.org/x/sys/unix"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 )
 
-type loadOptions struct {
-	target, service, method, framing string
-	connections, depth, size         int
-	services                         int
-	uids                             string
-	duration, warmup, timeout        time.Duration
-	rate                             float64
-	cpuOf                            []int
-	json, perCall, phases            bool
-}
-
-func loadCommand() *cobra.Command {
-	o := loadOptions{}
-	cmd := &cobra.Command{
-		Use:   "load",
-		Short: "call an echo method as fast as it answers, or at a rate",
-		Long: `Call a method that takes one string and returns it, and measure.
-
-Closed loop (the default): each connection has --depth calls in flight, and the next one starts when one has ended.
-Open loop (--rate): calls start at fixed moments, however slow the replies are; a call that finds every slot taken waits,
-and its latency counts from the moment at which it was to start (no coordinated omission).
-
-Every reply is decoded and compared. The exit code is 1 when a call failed.`,
-		Example: `  thriftperf load --target tcp:127.0.0.1:9090
-  thriftperf load --target unix:/run/bellhop/pub/proxy.sock --service demo.Greeter --rate 2000 --duration 30s
-  thriftperf load --target tcp:127.0.0.1:9090 --framing osp --service Echo --depth 16 --cpu-of 1234 --json`,
-		Args: cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			return runLoad(cmd.Context(), o, cmd.OutOrStdout(), cmd.ErrOrStderr())
-		},
-	}
-	f := cmd.Flags()
-	f.StringVar(&o.target, "target", "tcp:127.0.0.1:9090", "tcp:HOST:PORT or unix:PATH")
-	f.StringVar(&o.service, "service", "", "service that the frames name; empty: none, the listener knows")
-	f.IntVar(&o.services, "services", 1, "services, over which the connections are spread: the name is --service and a number from 0")
-	f.StringVar(&o.method, "method", "echo", "method")
-	f.StringVar(&o.framing, "framing", "framed-binary", strings.Join(protocol.WireNames(), ", "))
-	f.IntVar(&o.connections, "connections", 64, "connections")
-	f.IntVar(&o.depth, "depth", 1, "calls in flight on each connection, at most 1024")
-	f.IntVar(&o.size, "size", 128, "bytes of the string")
-	f.DurationVar(&o.duration, "duration", 5*time.Second, "how long to measure")
-	f.DurationVar(&o.warmup, "warmup", 500*time.Millisecond, "load before that, which is not measured")
-	f.DurationVar(&o.timeout, "timeout", 2*time.Second, "a call without a reply for so long has failed, and its connection is closed")
-	f.Float64Var(&o.rate, "rate", 0, "calls a second, over all connections; 0: closed loop")
-	f.IntSliceVar(&o.cpuOf, "cpu-of", nil, "process ids whose CPU time per call is measured too")
-	f.BoolVar(&o.perCall, "per-call", false, "a new connection for every call, as callers without a pool make them; its making counts in the latency")
-	f.StringVar(&o.uids, "uids", "", "unix, root only: FIRST-LAST, users that the connections are made by in turn")
-	f.BoolVar(&o.phases, "phases", false, "each SIGUSR1 begins a part of the load that is reported by itself, beside the whole")
-	f.BoolVar(&o.json, "json", false, "print one JSON object")
-	return cmd
-}
-
-func (o *loadOptions) check() error {
-	var errs []error
-	bound := func(name string, v, low, high int) {
-		if v < low || v > high {
-			errs = append(errs, fmt.Errorf("--%s %d: must be %d to %d", name, v, low, high))
-		}
-	}
-	bound("connections", o.connections, 1, 1<<16)
-	bound("depth", o.depth, 1, 1024)
-	bound("size", o.size, 0, 8<<20)
-	bound("services", max(1, o.services), 1, 1<<16)
-	if o.duration <= 0 || o.warmup < 0 || o.timeout <= 0 {
-		errs = append(errs, errors.New("--duration and --timeout must be positive, --warmup not negative"))
-	}
-	if o.perCall && o.depth != 1 {
-		errs = append(errs, fmt.Errorf("--per-call with --depth %d: a connection that carries one call has depth 1", o.depth))
-	}
-	if o.perCall && o.uids != "" {
-		errs = append(errs, errors.New("--per-call with --uids: write one of them"))
-	}
-	if o.rate < 0 || o.rate > 1e7 {
-		errs = append(errs, fmt.Errorf("--rate %v: must be 0 to 10000000", o.rate))
-	}
-	return errors.Join(errs...)
-}
-
 // slot is a place for one call in flight.
 type slot struct {
 	seq   int32         // 0: free
+	again bool          // the remote tier's turn, after the local one did not execute it
 	start time.Duration // when the call was to start, since the generator's base
 	sent  time.Duration // when it did
 }
@@ -103,10 +23,13 @@ type slot struct {
 // line is a connection of the generator.
 type line struct {
 	conn
-	talk  *speech // makes its calls
-	up    bool
-	slots []slot
-	free  []int32 // indexes into slots
+	talk *speech // makes its calls
+	tier int     // of its proxy
+	up   bool
+	// announced: the remote proxy was told that we were asked to come
+	announced bool
+	slots     []slot
+	free      []int32 // indexes into slots
 }
 
 // generator is the loop of a load.
@@ -120,12 +43,13 @@ type generator struct {
 	buf      []byte
 	lines    []*line
 	dirty    []*line
-	idle     []*line // open loop: lines with a free slot, in no order; a line is in it at most once per free slot
+	idle     [2][]*line // open loop, by tier: lines with a free slot, in no order; a line is in it at most once per free slot
 	dialled  chan dialled
-	dialling int   // connections that dialled will yield
-	seq      int32 // of the next call, above the slot's bits
-	bits     int   // of a sequence that name the slot
-	started  int64 // open loop: calls started since begin
+	dialling int      // connections that dialled will yield
+	seq      int32    // of the next call, above the slot's bits
+	bits     int      // of a sequence that name the slot
+	arrive   arrivals // open loop
+	tier     *tiers   // nil: there is one target
 	begin    time.Duration
 	measured bool
 	stopped  bool // no new calls
@@ -160,17 +84,27 @@ func newGenerator(o loadOptions) (*generator, error) {
 	if err != nil {
 		return nil, err
 	}
-	sp, err := newSpeech(o.framing, nameOf(o.service, o.services, 0, o.connections), o.method, o.size)
+	sp, err := o.speech(0)
+	if err != nil {
+		return nil, err
+	}
+	arrive, err := newArrivals(o.arrivals, o.rate, o.seed, o.grain)
 	if err != nil {
 		return nil, err
 	}
 	g := &generator{
 		o: o, target: target, speech: sp, base: time.Now(), buf: make([]byte, readSize),
-		dialled: make(chan dialled, o.connections), hist: newHistogram(), who: who,
+		dialled: make(chan dialled, 2*o.connections), hist: newHistogram(), who: who, arrive: arrive,
 	}
-	g.res.failed = map[string]int64{}
+	g.res.failed, g.res.after = map[string]int64{}, newHistogram()
+	g.res.early, g.res.local = map[string]int64{}, newHistogram()
 	for 1<<g.bits < o.depth {
 		g.bits++
+	}
+	if o.addrFile != "" {
+		if g.tier, err = followFile(o.addrFile, o.source); err != nil {
+			return nil, err
+		}
 	}
 	g.poll, err = newPoller()
 	return g, err
@@ -183,17 +117,18 @@ func (g *generator) run(ctx context.Context, onTick func()) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
 	defer g.close()
+	if g.arrive.rnd != nil {
+		defer exactly()()
+	}
 	if g.o.phases {
 		g.phases.begin()
 		defer g.phases.end()
 	}
-	if err := g.connect(ctx); err != nil {
-		return err
-	}
-	if err := g.tickers(); err != nil {
+	if err := g.prepare(ctx); err != nil {
 		return err
 	}
 	g.begin = g.now()
+	g.pace()
 	if g.o.rate == 0 {
 		for _, l := range g.lines {
 			g.fillLine(l)
@@ -202,7 +137,7 @@ func (g *generator) run(ctx context.Context, onTick func()) error {
 	}
 	measureAt, stopAt := g.begin+g.o.warmup, g.begin+g.o.warmup+g.o.duration
 	for {
-		events, err := g.poll.wait(100)
+		events, err := g.await()
 		if err != nil {
 			return err
 		}
@@ -227,6 +162,7 @@ func (g *generator) handle(events []unix.EpollEvent, onTick func()) {
 		case sweepTick:
 			g.drainTick(g.timers[0])
 			g.sweep()
+			g.pace()
 			g.phases.tick(g.now())
 			onTick()
 		case paceTick:
@@ -293,18 +229,26 @@ func (g *generator) replied(l *line, frame []byte) error {
 	s.seq = 0
 	l.free = append(l.free, at)
 	if g.o.rate != 0 && !g.o.perCall { // a connection that has carried its call takes no other
-		g.idle = append(g.idle, l)
+		g.idle[l.tier] = append(g.idle[l.tier], l)
 	}
 	g.inFlight--
-	if !g.counts() {
+	if g.sendOn(l, *s, err) {
 		return nil
 	}
-	if err != nil {
-		g.res.fail("exception", err, 1)
+	if !g.counts() {
+		g.early(err)
 		return nil
+	}
+	us := max(1, int64((g.now()-s.start)/time.Microsecond))
+	if err != nil {
+		g.res.fail(kindOf(err), err, 1)
+		return g.res.after.RecordValue(us)
 	}
 	g.res.calls++
-	us := max(1, int64((g.now()-s.start)/time.Microsecond))
+	g.res.by[l.tier]++
+	if g.tier != nil && l.tier == localTier {
+		_ = g.res.local.RecordValue(min(us, g.res.local.HighestTrackableValue()))
+	}
 	g.phases.record(s.start, us)
 	return g.hist.RecordValue(us)
 }
@@ -312,6 +256,13 @@ func (g *generator) replied(l *line, frame []byte) error {
 // counts reports whether a call that ends now is one of the measured ones. In an open loop those that began in time count
 // also when they end after it: the slowest calls must not fall off the end.
 func (g *generator) counts() bool { return g.measured && (!g.stopped || g.o.rate != 0) }
+
+// early remembers calls that failed in the warm-up: they are no part of what is measured, and not to be hidden.
+func (g *generator) early(err error) {
+	if err != nil && !g.measured {
+		g.res.early[kindOf(err)]++
+	}
+}
 
 // fillLine starts a call in every free slot: the closed loop.
 func (g *generator) fillLine(l *line) {
@@ -330,12 +281,14 @@ func (g *generator) start(l *line, at, now time.Duration) {
 		g.seq = 1
 	}
 	seq := g.seq<<g.bits | i
+	g.announce(l)
 	out, err := l.talk.appendCall(l.out, seq)
 	if err != nil {
 		g.end(l, err)
 		return
 	}
 	l.out = out
+	g.res.begun++
 	l.slots[i] = slot{seq: seq, start: at, sent: now}
 	g.inFlight++
 	g.mark(l)
@@ -344,20 +297,51 @@ func (g *generator) start(l *line, at, now time.Duration) {
 // pace starts the calls whose moment has come: the open loop. Those that find no slot stay behind, and are started
 // late, with the latency that belongs to them.
 func (g *generator) pace() {
-	if g.stopped {
+	if g.stopped || g.o.rate == 0 {
 		return
 	}
 	now := g.now()
-	due := int64((now - g.begin).Seconds() * g.o.rate)
-	for g.started < due && len(g.idle) > 0 {
-		l := g.idle[len(g.idle)-1]
-		g.idle = g.idle[:len(g.idle)-1]
-		if !l.up || len(l.free) == 0 {
-			continue
+	for g.arrive.next <= now-g.begin {
+		l := g.freeOf(g.tier.now())
+		if l == nil {
+			return
 		}
-		g.start(l, g.begin+time.Duration(float64(g.started)/g.o.rate*float64(time.Second)), now)
-		g.started++
+		g.start(l, g.begin+g.arrive.next, now)
+		g.arrive.advance()
 	}
+}
+
+// await waits for what happens next. Gaps of their own kinds have no tick: the wait itself ends when the next call is due.
+func (g *generator) await() ([]unix.EpollEvent, error) {
+	if g.arrive.rnd == nil {
+		return g.poll.wait(100)
+	}
+	d := sweepEvery
+	if !g.stopped && len(g.idle[g.tier.now()]) > 0 {
+		d = max(0, min(d, g.begin+g.arrive.next-g.now()))
+	}
+	events, err := g.poll.waitExactly(d)
+	g.pace()
+	return events, err
+}
+
+// freeOf takes a line of a tier that a call can begin on, nil when there is none: the one that was used last or, of callers
+// that know nothing of each other, any.
+func (g *generator) freeOf(tier int) *line {
+	idle := &g.idle[tier]
+	for len(*idle) > 0 {
+		last := len(*idle) - 1
+		if g.arrive.pick != nil {
+			i := g.arrive.pick.IntN(last + 1)
+			(*idle)[i], (*idle)[last] = (*idle)[last], (*idle)[i]
+		}
+		l := (*idle)[last]
+		*idle = (*idle)[:len(*idle)-1]
+		if l.up && len(l.free) > 0 {
+			return l
+		}
+	}
+	return nil
 }
 
 func (g *generator) mark(l *line) {

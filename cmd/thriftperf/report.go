@@ -18,7 +18,13 @@ import (
 // results are what a load counts while it is measured.
 type results struct {
 	calls      int64
-	failed     map[string]int64 // by kind
+	begun      int64                   // calls written
+	by         [2]int64                // calls by tier
+	again      int64                   // calls that one tier did not execute and the other was asked
+	after      *hdrhistogram.Histogram // how long failed replies took
+	local      *hdrhistogram.Histogram // latency of what the local tier answered
+	early      map[string]int64        // failed in the warm-up, by kind
+	failed     map[string]int64        // by kind
 	first      map[string]string
 	reconnects int64
 	notStarted int64
@@ -54,8 +60,16 @@ type report struct {
 	Failed         map[string]int64  `json:"failed"`
 	FirstError     map[string]string `json:"first_error,omitempty"`
 	Reconnects     int64             `json:"reconnects"`
+	Begun          int64             `json:"begun"`                 // calls written, those of the warm-up too
 	NotStarted     int64             `json:"not_started,omitempty"` // open loop: due, and no slot was free until the end
 	Latency        latency           `json:"latency_us"`
+	Histogram      string            `json:"histogram"`                  // of the latency in µs, as HdrHistogram encodes it (V2, compressed, base64)
+	LocalHistogram string            `json:"local_histogram,omitempty"`  // with --address-file: of the calls that the local tier answered
+	FailHistogram  string            `json:"failed_histogram,omitempty"` // of replies that were exceptions
+	Early          map[string]int64  `json:"failed_in_warmup,omitempty"`
+	FailedLatency  *latency          `json:"failed_latency_us,omitempty"` // of replies that were exceptions
+	Remote         int64             `json:"remote_calls,omitempty"`      // of the calls, those that the remote tier answered
+	Again          int64             `json:"sent_again,omitempty"`        // not executed by one tier, sent once more to the other
 	Phases         []phaseReport     `json:"phases,omitempty"`
 	CPU            usage             `json:"cpu"`
 	Processes      []usage           `json:"processes,omitempty"`
@@ -133,6 +147,7 @@ func (g *generator) startMeasuring(now time.Duration) {
 }
 
 func (g *generator) stopMeasuring(now time.Duration) {
+	g.pace() // what is due by now begins
 	g.stopped = true
 	if !g.measured { // ended while it warmed up
 		g.res.err = errors.New("ended before anything was measured")
@@ -141,7 +156,7 @@ func (g *generator) stopMeasuring(now time.Duration) {
 	g.res.elapsed += now
 	g.ended = now
 	if g.o.rate != 0 {
-		g.res.notStarted = int64((now-g.begin).Seconds()*g.o.rate) - g.started
+		g.res.notStarted = g.arrive.missed(now - g.begin)
 	}
 	g.res.self += selfCPU()
 	for i, pid := range g.o.cpuOf {
@@ -179,6 +194,16 @@ func (g *generator) report() *report {
 		Seconds: seconds, Calls: g.res.calls, CallsPerSecond: float64(g.res.calls) / seconds,
 		Failed: g.res.failed, FirstError: g.res.first, Reconnects: g.res.reconnects, NotStarted: g.res.notStarted, Latency: quantiles(g.hist),
 	}
+	r.Begun = g.res.begun
+	r.Remote, r.Again = g.res.by[remoteTier], g.res.again
+	if g.res.after.TotalCount() > 0 {
+		q := quantiles(g.res.after)
+		r.FailedLatency, r.FailHistogram = &q, encoded(g.res.after)
+	}
+	r.Histogram, r.Early = encoded(g.hist), g.res.early
+	if g.tier != nil {
+		r.LocalHistogram = encoded(g.res.local)
+	}
 	r.Phases = g.phases.report(g.ended)
 	of := func(pid int, d time.Duration) usage {
 		return usage{PID: pid, PerCallUS: float64(d.Microseconds()) / float64(max(1, g.res.calls)), Cores: d.Seconds() / seconds}
@@ -188,6 +213,15 @@ func (g *generator) report() *report {
 		r.Processes = append(r.Processes, of(o.cpuOf[i], d))
 	}
 	return r
+}
+
+// encoded is a histogram as text; "" when it can't be written.
+func encoded(h *hdrhistogram.Histogram) string {
+	b, err := h.Encode(hdrhistogram.V2CompressedEncodingCookieBase)
+	if err != nil {
+		return ""
+	}
+	return string(b)
 }
 
 func quantiles(h *hdrhistogram.Histogram) latency {
@@ -219,6 +253,12 @@ func (r *report) print(w io.Writer) {
 	}
 	if r.NotStarted > 0 {
 		_, _ = fmt.Fprintf(w, "%d calls were due and never started: more connections or depth, or a lower rate\n", r.NotStarted)
+	}
+	if l := r.FailedLatency; l != nil {
+		_, _ = fmt.Fprintf(w, "latency of failed replies µs: p50 %d  p99 %d  max %d\n", l.P50, l.P99, l.Max)
+	}
+	if r.Remote > 0 || r.Again > 0 {
+		_, _ = fmt.Fprintf(w, "%d calls answered by the remote tier, %d of all sent to the other tier after one did not execute them\n", r.Remote, r.Again)
 	}
 	for kind, n := range r.Failed {
 		_, _ = fmt.Fprintf(w, "failed, %s: %d, the first: %s\n", kind, n, r.FirstError[kind])

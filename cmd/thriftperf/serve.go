@@ -9,6 +9,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -22,6 +23,8 @@ type serveOptions struct {
 	listen  []string
 	framing string
 	delay   time.Duration
+	fail    string
+	failBad bool
 }
 
 func serveCommand() *cobra.Command {
@@ -30,7 +33,8 @@ func serveCommand() *cobra.Command {
 		Use:   "serve",
 		Short: "answer every call with its own argument",
 		Long: `Answer every call with its own argument: the value of field 1, whatever its type, comes back as field 0.
-Any number of connections, pipelined calls on each, one thread. The addresses are printed as they are bound.`,
+Any number of connections, pipelined calls on each, one thread. The addresses are printed as they are bound, and at each
+SIGUSR1 how many calls of the method echo there were, how many of them failed, and how many other calls.`,
 		Example: "  thriftperf serve --listen tcp:127.0.0.1:9090\n  thriftperf serve --listen unix:/tmp/echo.sock --framing osp --delay 5ms",
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -41,6 +45,8 @@ Any number of connections, pipelined calls on each, one thread. The addresses ar
 	f.StringArrayVar(&o.listen, "listen", []string{"tcp:127.0.0.1:9090"}, "tcp:HOST:PORT, unix:PATH, or loopback:PORT (every address of 127.0.0.0/8, and nothing from outside); may be repeated")
 	f.StringVar(&o.framing, "framing", "auto", "auto (told by the first bytes), or one of "+strings.Join(protocol.WireNames(), ", "))
 	f.DurationVar(&o.delay, "delay", 0, "how long every call takes")
+	f.StringVar(&o.fail, "fail", "", "KIND or KIND:SHARE of the calls fails: internal-error, loadshedding, declared or close")
+	f.BoolVar(&o.failBad, "fail-bad", false, "calls of load --bad fail with an internal error, others do not")
 	return cmd
 }
 
@@ -92,6 +98,9 @@ func serve(ctx context.Context, o serveOptions, out io.Writer) error {
 		s.pin = s.codecs[wire.Framing]
 	}
 	var err error
+	if s.echo.failing, err = parseFailing(o.fail, o.failBad); err != nil {
+		return err
+	}
 	if s.poll, err = newPoller(); err != nil {
 		return err
 	}
@@ -115,6 +124,10 @@ func serve(ctx context.Context, o serveOptions, out io.Writer) error {
 		_, _ = fmt.Fprintf(out, "listening %s:%s\n", a.network, l.Addr())
 		go s.acceptLoop(l)
 	}
+	stop, counted := make(chan struct{}), sync.WaitGroup{}
+	counted.Go(func() { s.echo.failing.countOnSignal(out, stop) })
+	defer counted.Wait()
+	defer close(stop)
 	_, _ = fmt.Fprintln(out, "ready")
 	return s.run(ctx)
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 )
@@ -22,6 +23,14 @@ type speech struct {
 // newSpeech prepares calls of service.method with one string of size bytes as argument 1. The service is named in the
 // frame where it is not empty.
 func newSpeech(word, service, method string, size int) (*speech, error) {
+	return newSpeechWith(word, service, method, size, nil, false)
+}
+
+// badMark begins the argument of a call that servers with --fail-bad fail.
+const badMark = '!'
+
+// newSpeechWith is newSpeech with header entries, and with an argument that is bad perhaps.
+func newSpeechWith(word, service, method string, size int, extra []protocol.KV, bad bool) (*speech, error) {
 	wire, err := protocol.ParseWire(word)
 	if err != nil {
 		return nil, err
@@ -33,9 +42,12 @@ func newSpeech(word, service, method string, size int) (*speech, error) {
 	for i := range text {
 		text[i] = 'a' + byte(i%26)
 	}
+	if bad && size > 0 {
+		text[0] = badMark
+	}
 	sp.call = protocol.Message{
 		Wire: strange(wire.Framing, p), Type: protocol.MessageCall, Service: []byte(service), Method: []byte(method),
-		Body: appendText(nil, p, 1, text), KeepPrefix: service != "",
+		Body: appendText(nil, p, 1, text), KeepPrefix: service != "", Extra: extra,
 	}
 	sp.result = appendText(nil, p, 0, text)
 	// The calls are copies of one call that was decoded again: that is the codecs' short way.
@@ -47,6 +59,9 @@ func newSpeech(word, service, method string, size int) (*speech, error) {
 		return nil, fmt.Errorf("reading the call that was made: %w", err)
 	}
 	sp.call.KeepPrefix = sp.call.Prefixed
+	if len(extra) > 0 && len(sp.call.Info) == 0 {
+		return nil, fmt.Errorf("--header: %s has no place for it", word)
+	}
 	return sp, nil
 }
 
@@ -103,6 +118,8 @@ func (sp *speech) judge(frame []byte) (seq int32, err error) {
 		return m.Seq, sp.exception()
 	case m.Type != protocol.MessageReply:
 		return 0, fmt.Errorf("message type %d instead of a reply", m.Type)
+	case string(m.Body) != string(sp.result) && declared(m):
+		return m.Seq, errDeclared
 	case string(m.Body) != string(sp.result):
 		return m.Seq, fmt.Errorf("a reply of %d bytes that is not the echo of the call (%d bytes)", len(m.Body), len(sp.result))
 	}
@@ -112,11 +129,61 @@ func (sp *speech) judge(frame []byte) (seq int32, err error) {
 func (sp *speech) exception() error {
 	m := &sp.reply
 	if len(m.RetCode) > 0 {
-		return fmt.Errorf("%s: %s", m.RetCode, m.RetMessage)
+		return &appError{text: fmt.Sprintf("%s: %s", m.RetCode, m.RetMessage), typ: -1}
 	}
 	text, typ, ok := protocol.AppException(m.Body, m.Payload)
 	if !ok {
 		return errors.New("an exception that cannot be read")
 	}
-	return fmt.Errorf("TApplicationException %d: %s", typ, text)
+	return &appError{text: string(text), typ: typ}
+}
+
+// appError is a TApplicationException, or an OSP or dapeng error (typ -1).
+type appError struct {
+	text string
+	typ  int32
+}
+
+func (e *appError) Error() string {
+	if e.typ < 0 {
+		return e.text
+	}
+	return fmt.Sprintf("TApplicationException %d: %s", e.typ, e.text)
+}
+
+// Is makes errNotExecuted what begins as wire.md §9 says.
+func (e *appError) Is(target error) bool {
+	return target == errNotExecuted && strings.HasPrefix(e.text, "not executed:")
+}
+
+var (
+	// errNotExecuted is a fault of a proxy that certainly did not let the call run.
+	errNotExecuted = errors.New("not executed")
+	// errDeclared is a reply that holds an exception which the method declares.
+	errDeclared = errors.New("a declared exception")
+)
+
+// kindOf names what a failed reply was, for the counts by kind.
+func kindOf(err error) string {
+	var app *appError
+	switch {
+	case errors.Is(err, errDeclared):
+		return "declared"
+	case errors.Is(err, errNotExecuted):
+		return "not_executed"
+	case errors.As(err, &app) && app.typ >= 0:
+		return fmt.Sprintf("exception_%d", app.typ)
+	}
+	return "exception"
+}
+
+// declared reports whether a result is none but a field that is not 0: an exception of the method.
+//
+//	binary   0C 00 01 …    compact   1C …
+func declared(m *protocol.Message) bool {
+	b := m.Body
+	if m.Payload == protocol.Compact {
+		return len(b) > 0 && b[0] == 0x1c
+	}
+	return len(b) > 2 && b[0] == 0x0c && b[1] == 0 && b[2] != 0
 }

@@ -184,7 +184,7 @@ func (v *Evidence) cells2(o *Outcome) (group, mine *cell) {
 		group.last.take(&mine.last)
 		mine.run, mine.last, mine.bad, mine.slow, mine.era, mine.muted = tally{}, tally{}, streak{}, streak{}, era, 0
 	}
-	return group, mine
+	return group, mine.beside(group)
 }
 
 // judgeErrors ejects an endpoint that fails what its siblings do not.

@@ -17,6 +17,7 @@ import (
 type Evidence struct {
 	cells   []cell // ways of them have the same place
 	methods uint32
+	groups  uint32 // cells of all endpoints that were made
 }
 
 // Bounds of the table, in cells of some 200 bytes. It doubles while cells that still say something are overwritten.
@@ -59,6 +60,7 @@ type cell struct {
 	method   uint32
 	epoch    uint32 // of run
 	era      uint32 // of the endpoint
+	group    uint32 // the number of the cell of all endpoints that the streaks began beside; of all: its own
 	used     bool
 	run      tally
 	last     tally
@@ -80,6 +82,15 @@ type streak struct {
 
 // well ends a streak.
 func (s *streak) well(now int64) { s.n, s.logs, s.ended = 0, 0, now }
+
+// beside has the streaks begin anew when the cell of all endpoints is another one than when they began: what they were to be
+// compared with has made room.
+func (c *cell) beside(all *cell) *cell {
+	if c.group != all.group {
+		c.bad, c.slow, c.group = streak{ended: c.bad.ended}, streak{ended: c.slow.ended}, all.group
+	}
+	return c
+}
 
 // tally counts. Reply times are by how near the endpoints are: those that are equally near can be compared.
 type tally struct {
@@ -251,6 +262,9 @@ func (v *Evidence) cell(e *Endpoint, o *Outcome, epoch uint32) *cell {
 		*free = cell{endpoint: e, workload: o.Workload, method: o.Method.id, epoch: epoch, used: true}
 		if e != nil {
 			free.era = e.era.Load()
+		} else {
+			v.groups++
+			free.group = v.groups
 		}
 		return free
 	}

@@ -178,12 +178,12 @@ func TestByHand(t *testing.T) {
 		c, r := compile(t, service("", make([]int, n)...), Locality{}), rnd()
 		for i, e := range c.Endpoints() {
 			e.Set(true, 0, []int64{Forever, 60 * second}[i%2])
-			if h := c.Health(e, 1); !h.Held || h.Why.String() != "closed by hand" {
+			if h := c.Health(e, 1); !h.Held || h.Why.String() != "opened by hand" {
 				t.Fatalf("%+v", h)
 			}
 		}
 		if e := c.Pick(0, second, r, nil); e != nil {
-			t.Fatalf("got %v, which is closed by hand", e)
+			t.Fatalf("got %v, which is opened by hand", e)
 		}
 		if e := c.Pick(0, 61*second, r, nil); (e == nil) != (n == 1) {
 			t.Fatalf("got %v of %d after a minute", e, n)

@@ -40,7 +40,7 @@ func (w *Why) String() string {
 	case ReasonBreaker:
 		return fmt.Sprintf("rule %s: of %d calls %d failed and %d were slow", w.Rule, w.Calls, w.Failed, w.Slow)
 	case ReasonManual:
-		return "closed by hand"
+		return "opened by hand"
 	}
 	return "in use"
 }

@@ -14,10 +14,12 @@ type State struct {
 	Raw      [NumSignals]float64 // as they were measured last
 	Shed     float64             // the share of the work that has to leave for the rest to fit
 	Spill    float64             // the share of it that handing calls over relieves the proxy of
+	Drop     float64             // the share of the work to be answered as not executed at once: nothing else helps
 	Lend     float64             // how much of what others leave unused may be used: 1 all, 0 nothing
 	Since    time.Duration       // when the level was entered
 	Calm     bool                // the pressure is below where the level is left
 	smooth   [NumSignals]float64
+	pressed  Level         // Level, but for Drop
 	below    time.Duration // since when every signal has been below Level; counts with Calm only
 	last     time.Duration
 	begun    bool
@@ -39,8 +41,9 @@ func NewController(c Config) *Controller {
 // State returns what Observe returned last.
 func (c *Controller) State() State { return c.s }
 
-// Observe takes one sample in. now is monotonic; samples may be any time apart.
-func (c *Controller) Observe(now time.Duration, x Sample) State {
+// Observe takes one sample in. now is monotonic; samples may be any time apart. stuck: nobody is left who could be asked to
+// move, or those who were asked come back.
+func (c *Controller) Observe(now time.Duration, x Sample, stuck bool) State {
 	s := &c.s
 	dt := now - s.last
 	if !s.begun {
@@ -49,9 +52,8 @@ func (c *Controller) Observe(now time.Duration, x Sample) State {
 	s.begun, s.last, s.Raw = true, now, x
 	up, stay := None, None
 	s.Pressure = 0
-	for i := range x {
+	for i, v := range c.cfg.scaled(&x) {
 		sig := Signal(i)
-		v := c.cfg.Signals[i].scaled(x[i])
 		tau := c.cfg.Rise
 		if v < s.smooth[i] {
 			tau = c.cfg.Fall
@@ -64,7 +66,15 @@ func (c *Controller) Observe(now time.Duration, x Sample) State {
 			s.Pressure, s.Reason = s.smooth[i], sig
 		}
 	}
+	was := s.Level
 	c.step(now, up, stay)
+	c.drop(dt, &x, stuck)
+	if s.Level = s.pressed; s.Drop > 0 {
+		s.Level = Refuse
+	}
+	if s.Level != was {
+		s.Since = now
+	}
 	s.Lend = max(0, 1-s.Pressure/spaceLadder[QueueHeaviest])
 	if s.Level == None {
 		s.Lend = 1
@@ -72,10 +82,10 @@ func (c *Controller) Observe(now time.Duration, x Sample) State {
 		s.Lend = 0
 	}
 	s.Shed, s.Spill = 0, 0
-	if s.Level >= HandOver {
+	if s.pressed >= HandOver {
 		s.Shed, s.Spill = c.shed(CPU), c.shed(Memory)
 	}
-	if s.Level == Refuse { // what is handed over is not refused
+	if s.pressed == Refuse { // what is handed over is not refused
 		s.Spill = s.Shed
 	}
 	return *s
@@ -84,17 +94,54 @@ func (c *Controller) Observe(now time.Duration, x Sample) State {
 // step moves the level: up at once, down by one after a calm.
 func (c *Controller) step(now time.Duration, up, stay Level) {
 	s := &c.s
-	calm := stay < s.Level
+	calm := stay < s.pressed && s.Drop == 0
 	if calm && !s.Calm {
 		s.below = now
 	}
 	s.Calm = calm
 	switch {
-	case up > s.Level:
-		s.Level, s.Since, s.Calm = up, now, false
+	case up > s.pressed:
+		s.pressed, s.Calm = up, false
 	case calm && now-s.below >= c.cfg.Calm:
-		s.Level--
-		s.Since, s.below = now, now
+		s.pressed--
+		s.below = now
+	}
+}
+
+// Numbers of Drop. What is let in is found like a capacity: less by a part while it is too much, more by a smaller one while it
+// is not, and much more once there is plenty of room.
+const (
+	dropFirst = 0.25
+	dropMore  = 0.08 // of what is let in, every dropEvery
+	dropLess  = 0.02
+	dropOver  = 0.15
+	dropMost  = 0.95
+	dropEvery = 100 * time.Millisecond
+	dropFull  = 0.6 // of CPU's range: a proxy that its quota stops refuses nothing at once
+)
+
+// drop says how much is refused at once. A proxy that works all the time and has callers wait would serve no more for letting
+// them wait longer, and those whom it can't serve would learn of it late.
+func (c *Controller) drop(dt time.Duration, x *Sample, stuck bool) {
+	s := &c.s
+	v := c.cfg.scaled(x)
+	over := v[CPU] >= dropFull || v[Delay] > 0 || v[Throttled] > 0
+	times := float64(dt) / float64(dropEvery)
+	switch {
+	case s.Drop == 0:
+		if stuck && over && s.pressed >= AskToMove && max(s.smooth[Delay], s.smooth[Throttled]) >= delayLadder[AskToMove] {
+			s.Drop = dropFirst
+		}
+		return
+	case over:
+		s.Drop = 1 - (1-s.Drop)*math.Pow(1-dropMore, times)
+	case v[CPU] > 0 || v[Busy] > 0:
+		s.Drop = 1 - (1-s.Drop)*math.Pow(1+dropLess, times)
+	default:
+		s.Drop = 1 - (1-s.Drop)*math.Pow(1+dropOver, times)
+	}
+	if s.Drop = min(s.Drop, dropMost); s.Drop < 0.01 {
+		s.Drop = 0
 	}
 }
 
@@ -117,14 +164,14 @@ func (c *Controller) shed(from Signal) float64 {
 	share := 0.0
 	for i := range s.smooth {
 		r, sig := c.cfg.Signals[i], Signal(i)
-		if sig == Delay || s.smooth[i] <= 0 || from == Memory && (sig < Memory || s.smooth[i] < spaceLadder[HandOver]-less) {
+		if sig == Delay || sig == Throttled || s.smooth[i] <= 0 || from == Memory && (sig < Memory || s.smooth[i] < spaceLadder[HandOver]-less) {
 			continue
 		}
 		v := r.Low + s.smooth[i]*(r.High-r.Low)
 		share = max(share, 1-r.Low/v)
 	}
 	if from != Memory {
-		share = max(share, s.smooth[Delay]/2)
+		share = max(share, s.smooth[Delay]/2, s.smooth[Throttled]/4)
 	}
 	return min(share, 0.75)
 }

@@ -10,7 +10,7 @@ func testConfig() Config {
 	c := Config{Rise: 200 * time.Millisecond, Fall: time.Second, Calm: 2 * time.Second}
 	c.Signals[CPU] = Range{0.8, 1}
 	c.Signals[Busy] = Range{0.85, 1}
-	c.Signals[Delay] = Range{0.010, 0.040}
+	c.Signals[Delay], c.Signals[Throttled] = Range{0.010, 0.040}, Range{0.4, 0.8}
 	for _, s := range []Signal{Memory, Files, Calls, Bytes} {
 		c.Signals[s] = Range{0.7, 0.95}
 	}
@@ -36,9 +36,12 @@ func TestLadder(t *testing.T) {
 		{CPU, 0, None},
 		{CPU, 0.15, LendLess},
 		{CPU, 0.3, QueueHeaviest},
-		{CPU, 0.5, AskToMove},
-		{CPU, 2, AskToMove},
-		{Busy, 2, AskToMove},
+		{CPU, 0.5, HandOver},
+		{CPU, 2, HandOver}, // that it is all used says nothing of calls that wait
+		{Busy, 2, HandOver},
+		{Throttled, 0.3, QueueHeaviest},
+		{Throttled, 0.5, AskToMove},
+		{Throttled, 2, AskToMove},
 		{Delay, 0.5, AskToMove},
 		{Delay, 1.5, AskToMove},
 		{Delay, 2, Refuse},
@@ -55,7 +58,7 @@ func TestLadder(t *testing.T) {
 		var x Sample
 		x[tt.sig] = value(&cfg, tt.sig, tt.pressure)
 		for i := range 100 {
-			c.Observe(time.Duration(i)*every, x)
+			c.Observe(time.Duration(i)*every, x, false)
 		}
 		s := c.State()
 		if s.Level != tt.want || tt.want != None && s.Reason != tt.sig {
@@ -74,7 +77,7 @@ func TestLadder(t *testing.T) {
 func TestZeroConfig(t *testing.T) {
 	c := NewController(Config{})
 	for i := range 100 {
-		if s := c.Observe(time.Duration(i)*every, Sample{1, 1, 1, 1, 1, 1, 1}); s.Level != None || s.Lend != 1 || s.Shed != 0 {
+		if s := c.Observe(time.Duration(i)*every, Sample{1, 1, 1, 1, 1, 1, 1, 1}, false); s.Level != None || s.Lend != 1 || s.Shed != 0 {
 			t.Fatalf("%+v", s)
 		}
 	}
@@ -98,7 +101,7 @@ func TestMonotone(t *testing.T) {
 				}
 				y[i] = x[i] * (1 + 0.3*r.Float64())
 			}
-			a, b := low.Observe(now, x), high.Observe(now, y)
+			a, b := low.Observe(now, x, false), high.Observe(now, y, false)
 			if a.Level > b.Level || a.Shed > b.Shed+1e-9 || a.Spill > b.Spill+1e-9 {
 				t.Fatalf("seed %d: %s (sheds %.3f) at the lower signals, %s (%.3f) at the higher", seed, a.Level, a.Shed, b.Level, b.Shed)
 			}
@@ -109,7 +112,7 @@ func TestMonotone(t *testing.T) {
 // TestNoFlapping: a signal with a fifth of its range of noise about any threshold moves the level at most a few times.
 func TestNoFlapping(t *testing.T) {
 	cfg := testConfig()
-	for _, sig := range []Signal{CPU, Busy, Delay, Memory, Files, Calls, Bytes} {
+	for _, sig := range []Signal{CPU, Busy, Delay, Throttled, Memory, Files, Calls, Bytes} {
 		for _, at := range sig.ladder()[LendLess:] {
 			if at == never {
 				continue
@@ -120,7 +123,7 @@ func TestNoFlapping(t *testing.T) {
 			for i := range 3000 { // 5 minutes
 				var x Sample
 				x[sig] = value(&cfg, sig, at+0.2*(r.Float64()-0.5))
-				s := c.Observe(time.Duration(i)*every, x)
+				s := c.Observe(time.Duration(i)*every, x, false)
 				if i > 50 && s.Level != last {
 					changes++
 				}
@@ -142,7 +145,7 @@ func TestReturns(t *testing.T) {
 	now := time.Duration(0)
 	for range 50 {
 		now += every
-		c.Observe(now, x)
+		c.Observe(now, x, false)
 	}
 	if l := c.State().Level; l != Refuse {
 		t.Fatalf("%s after 5 s of full memory", l)
@@ -150,7 +153,7 @@ func TestReturns(t *testing.T) {
 	at, last := now, Refuse
 	for range 600 {
 		now += every
-		s := c.Observe(now, Sample{})
+		s := c.Observe(now, Sample{}, false)
 		if s.Level == last {
 			continue
 		}
@@ -174,7 +177,7 @@ func TestFast(t *testing.T) {
 	var x Sample
 	x[CPU], x[Delay] = 1, 0.030
 	for i := range 5 {
-		if s := c.Observe(time.Duration(i+1)*every, x); s.Level == AskToMove {
+		if s := c.Observe(time.Duration(i+1)*every, x, false); s.Level == AskToMove {
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 type MoveConfig struct {
 	TTL    time.Duration // how long a source is asked for; renewed while it would be too much again. 0: nobody is asked
 	Settle time.Duration // between two decisions: what the last one brought must have been measured
+	Grow   time.Duration // the same while the pressure stays at its end: each decision doubles what was asked; 0: Settle
 	Most   int           // sources asked at once
 }
 
@@ -23,10 +24,14 @@ type Moved struct {
 type MoveInput struct {
 	State State
 	// Now: the pressure is there still, and not only what a moment ago has left in State, which falls slowly.
-	Now    bool
+	Now bool
+	// End: it is at the end of its range. How far beyond nothing can tell.
+	End bool
+	// Full: the remote tier refuses many of the calls that are handed over to try it.
+	Full   bool
 	Load   float64 // how much of what can be carried is used: 1 is where pressure begins
 	Users  []User
-	Budget int64 // calls in flight that the remote tier would take; < 0: not known
+	Budget int64 // calls in flight that the remote tier would take beyond those that it has from us; < 0: not known
 	All    bool  // every source, whatever the pressure: the host is drained to the remote tier
 }
 
@@ -38,6 +43,7 @@ type Moves struct {
 	past    map[string]past
 	decided time.Duration
 	begun   bool
+	stuck   bool
 }
 
 // move is one source that is asked.
@@ -49,6 +55,8 @@ type move struct {
 	since time.Duration
 	until time.Duration
 	all   bool // only because the host is drained
+	left  bool // it went
+	back  bool // and came back
 }
 
 // past is what is known of those who were asked before.
@@ -67,7 +75,8 @@ const (
 	maxDouble = 4
 	halfLife  = time.Minute // of what a moved source is thought to make
 	maxPast   = 4096
-	fits      = 0.9 // of what can be carried may be used after a return
+	gone      = 0.25 // of what it made: a source that makes less here has gone
+	fits      = 0.9  // of what can be carried may be used after a return
 )
 
 // NewMoves makes an empty list.
@@ -87,8 +96,15 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 		total += in.Users[i].Work
 		work[in.Users[i].Key] = &in.Users[i]
 	}
-	changed = m.deaf(now, work)
-	if !m.begun || now-m.decided >= m.cfg.Settle {
+	m.follow(in.Full, work)
+	if !in.Full { // who is refused there calls here as well
+		changed = m.deaf(now, work)
+	}
+	settle := m.cfg.Settle
+	if in.End && m.cfg.Grow > 0 {
+		settle = m.cfg.Grow
+	}
+	if !m.begun || now-m.decided >= settle {
 		switch {
 		case in.All:
 			changed = m.all(now, in) || changed
@@ -109,13 +125,36 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 	return list, changed
 }
 
+// Stuck reports whether asking does not help any more: the remote tier has no room, or those who went are back.
+func (m *Moves) Stuck() bool { return m.stuck }
+
+// follow notes who went, and who is back. Those who are asked to go home stay asked: the next time that the list is told they
+// try again.
+func (m *Moves) follow(full bool, work map[string]*User) {
+	m.stuck = full && len(m.list) > 0
+	for key, e := range m.list {
+		here := 0.0
+		if u := work[key]; u != nil {
+			here = u.Work
+		}
+		switch {
+		case e.all:
+		case !e.left:
+			e.left = here < e.seen*gone
+		default:
+			e.back = here > e.seen*gone
+			m.stuck = m.stuck || e.back
+		}
+	}
+}
+
 // Asked reports whether a source is asked.
 func (m *Moves) Asked(key string) bool { return m.list[key] != nil }
 
 // deaf strikes off those who did not go.
 func (m *Moves) deaf(now time.Duration, work map[string]*User) (changed bool) {
 	for key, e := range m.list {
-		if u := work[key]; !e.all && u != nil && now-e.since >= hearing && u.Work > e.seen/2 {
+		if u := work[key]; !e.all && !e.left && u != nil && now-e.since >= hearing && u.Work > e.seen/2 {
 			delete(m.list, key)
 			m.remember(key, past{at: now, deaf: true})
 			changed = true
@@ -153,11 +192,20 @@ func (m *Moves) candidates(now time.Duration, in *MoveInput) []*User {
 
 // ask adds the heaviest until what is left fits.
 func (m *Moves) ask(now time.Duration, in *MoveInput, total float64) (changed bool) {
-	need := in.State.Shed * total
+	if m.stuck {
+		return false
+	}
+	need, asked := in.State.Shed*total, 0.0
 	left := in.Budget
 	for _, e := range m.list {
-		left -= e.calls
+		if !e.left { // what it has there now is not in the budget any more
+			left -= e.calls
+		}
+		asked += e.seen
 		e.all = false // needed now, whether or not a drain was the reason
+	}
+	if in.End { // as much again, but no more than half of what is left
+		need = max(need, min(asked, total/2))
 	}
 	for _, u := range m.candidates(now, in) {
 		if need <= 0 || len(m.list) >= m.cfg.Most || in.Budget >= 0 && left < max(u.Calls, 1) {

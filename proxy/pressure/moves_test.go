@@ -8,14 +8,17 @@ import (
 
 // host plays sources that obey (or not), and how loaded that makes their proxy.
 type host struct {
-	t    *testing.T
-	m    *Moves
-	now  time.Duration
-	work map[string]float64 // what each would make here
-	deaf map[string]bool
-	list []Moved
-	in   MoveInput
-	adds int
+	t     *testing.T
+	m     *Moves
+	now   time.Duration
+	work  map[string]float64 // what each would make here
+	deaf  map[string]bool
+	list  []Moved
+	take  int64 // calls in flight that the remote tier takes, 10 of a source; 0: not known
+	in    MoveInput
+	adds  int
+	quota bool // no more work than can be done is seen
+	full  bool // the remote tier sends home who comes
 }
 
 func newHost(t *testing.T, work map[string]float64) *host {
@@ -26,14 +29,24 @@ func newHost(t *testing.T, work map[string]float64) *host {
 func (h *host) run(d time.Duration) {
 	for end := h.now + d; h.now < end; h.now += every {
 		users, total := []User{}, 0.0
+		if h.take > 0 {
+			h.in.Budget = h.take
+		}
 		for key, w := range h.work {
-			if !h.m.Asked(key) || h.deaf[key] {
+			if !h.m.Asked(key) || h.deaf[key] || h.full && h.now-h.m.list[key].since > time.Second {
 				users = append(users, User{Key: key, Workload: key, Work: w, Calls: 10})
 				total += w
+			} else if h.take > 0 {
+				h.in.Budget -= 10
 			}
 		}
-		h.in.Load, h.in.Users, h.in.Now = total/100, users, total > 100
+		h.in.Load, h.in.Users, h.in.Now, h.in.End = total/100, users, total > 100, h.quota && total >= 100
 		switch {
+		case h.quota && total >= 100: // more than all of it can't be seen
+			for i := range users {
+				users[i].Work *= 100 / total
+			}
+			h.in.Load, h.in.Now, h.in.State = 1, true, State{Level: AskToMove, Shed: 0.25}
 		case total > 110:
 			h.in.State = State{Level: AskToMove, Shed: min(0.75, 1-100/total)}
 		case total > 100:
@@ -117,7 +130,7 @@ func TestBudget(t *testing.T) {
 		work[fmt.Sprint(i)] = 20
 	}
 	h := newHost(t, work)
-	h.in.Budget = 35
+	h.take = 35
 	h.run(20 * time.Second)
 	if len(h.list) != 3 { // 10 calls each
 		t.Errorf("moved %q", h.moved())
@@ -136,5 +149,47 @@ func TestAll(t *testing.T) {
 	h.run(5 * time.Second)
 	if h.moved() != "" {
 		t.Errorf("still moved: %q", h.moved())
+	}
+}
+
+// TestGrows: of twenty equal sources that offer four times what can be carried as many as must are asked within three seconds,
+// though no more than all of it can be seen to be used; and hardly more.
+func TestGrows(t *testing.T) {
+	work := map[string]float64{}
+	for i := range 20 {
+		work[fmt.Sprint(i)] = 20
+	}
+	h := newHost(t, work)
+	h.m.cfg.Grow, h.quota = 400*time.Millisecond, true
+	h.run(3 * time.Second)
+	if n := len(h.list); n < 16 || n > 18 {
+		t.Errorf("%d are asked", n)
+	}
+	if h.m.Stuck() {
+		t.Error("is stuck")
+	}
+}
+
+// TestStuck: when those who went come back nobody else is asked, and it is told; when there is room again they go.
+func TestStuck(t *testing.T) {
+	work := map[string]float64{}
+	for i := range 10 {
+		work[fmt.Sprint(i)] = 30
+	}
+	h := newHost(t, work)
+	h.m.cfg.Grow, h.quota, h.full = 400*time.Millisecond, true, true
+	h.run(5 * time.Second)
+	if !h.m.Stuck() || len(h.list) == 0 {
+		t.Fatalf("stuck: %t with %d asked", h.m.Stuck(), len(h.list))
+	}
+	n := len(h.list)
+	h.run(20 * time.Second)
+	if len(h.list) != n {
+		t.Errorf("%d are asked, before it was %d", len(h.list), n)
+	}
+	h.full = false
+	h.run(2 * time.Second)
+	if h.m.Stuck() || len(h.list) < 7 {
+		t.Errorf("stuck: %t with %d asked", h.m.Stuck(), len(h.list))
 	}
 }

@@ -34,6 +34,7 @@ const (
 	CPU        Signal = iota // CPU time used, as a share of what the process may use
 	Busy                     // the share of time that the busiest worker was in a poll round
 	Delay                    // how long a call waits for its worker, s
+	Throttled                // the share of the periods of its CPU quota in which the process was stopped: CPU in use can't be more than all of it
 	Memory                   // memory in use, as a share of the limit
 	Files                    // open descriptors, as a share of the limit
 	Calls                    // calls in flight, as a share of limits.total_calls
@@ -41,7 +42,7 @@ const (
 	NumSignals = int(Bytes) + 1
 )
 
-var signalWords = [NumSignals]string{"cpu", "busy", "queue_delay", "memory", "files", "calls", "bytes"}
+var signalWords = [NumSignals]string{"cpu", "busy", "queue_delay", "throttled", "memory", "files", "calls", "bytes"}
 
 // String returns the word used in metrics, logs and output.
 func (s Signal) String() string {
@@ -86,9 +87,10 @@ type ladder [NumLevels]float64
 
 var (
 	never = float64(most + 1)
-	// time: all CPU used up, or a worker always busy, is no failure: only calls that wait are. Neither refuses.
-	busyLadder  = ladder{0, 0.1, 0.25, 0.4, 0.4, never}
+	// time: all CPU used up, or a worker always busy, is no failure, only calls that wait are: it asks nobody to move.
+	busyLadder  = ladder{0, 0.1, 0.25, 0.4, never, never}
 	delayLadder = ladder{0, 0.1, 0.25, 0.4, 0.4, 1.9}
+	stopLadder  = ladder{0, 0.1, 0.25, 0.4, 0.4, never}
 	spaceLadder = ladder{0, 0.1, 0.3, 0.5, 0.75, 1}
 )
 
@@ -98,9 +100,43 @@ func (s Signal) ladder() *ladder {
 		return &busyLadder
 	case Delay:
 		return &delayLadder
+	case Throttled:
+		return &stopLadder
 	default:
 		return &spaceLadder
 	}
+}
+
+// asks reports whether a signal alone has sources asked to move.
+func (s Signal) asks() bool { return s.ladder()[AskToMove] < never }
+
+// A worker that is always busy has more to do than it shows: calls wait in sockets that it has not read, or with their callers
+// who may have only so many in flight. Then a part of the wait that is too long otherwise says that they do.
+const (
+	always    = 0.9  // of Busy's range
+	waitsPart = 0.25 // of where Delay begins
+	waitsAs   = 0.6  // of Delay's range
+)
+
+// scaled is what a sample means, signal by signal.
+func (c *Config) scaled(x *Sample) (v Sample) {
+	for i := range x {
+		v[i] = c.Signals[i].scaled(x[i])
+	}
+	if delay := c.Signals[Delay]; v[Busy] >= always && delay.High > delay.Low && x[Delay] >= waitsPart*delay.Low {
+		v[Delay] = max(v[Delay], waitsAs)
+	}
+	return v
+}
+
+// Asks is the greatest pressure of a sample that has sources asked to move; not smoothed.
+func (c *Config) Asks(x Sample) (most float64) {
+	for i, v := range c.scaled(&x) {
+		if Signal(i).asks() {
+			most = max(most, v)
+		}
+	}
+	return most
 }
 
 // less is how far below its threshold the pressure must be for a level to be left.

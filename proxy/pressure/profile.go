@@ -40,7 +40,7 @@ func Profile(name string) (Config, error) {
 	c := Config{Rise: 200 * time.Millisecond, Fall: time.Second, Calm: 2 * time.Second}
 	s := &c.Signals
 	s[CPU], s[Busy] = Range{0.8, 1}, Range{0.9, 1}
-	s[Delay] = Range{0.010, 0.040}
+	s[Delay], s[Throttled] = Range{0.010, 0.040}, Range{0.4, 0.8}
 	s[Memory] = Range{0.75, 0.95}
 	s[Files], s[Calls], s[Bytes] = Range{0.8, 0.97}, Range{0.7, 0.95}, Range{0.7, 0.95}
 	switch name {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strconv"
 	"strings"
 	"time"
 
@@ -156,13 +155,13 @@ func (p *parser) breaker(a at) *govern.Breaker {
 		strict.Key("scope", p.Word(&scope, "endpoint", "method")),
 		strict.Key("window", p.Duration(&b.Window, time.Second, 10*time.Minute)),
 		strict.Key("min_calls", p.Integer(&b.MinCalls, 1, maxNumber)),
-		strict.Key("error_share", p.share(&b.ErrorRate)),
+		strict.Key("error_share", p.Share(&b.ErrorRate)),
 		strict.Key("slow", p.Duration(&b.Slow, minWait, maxWait)),
-		strict.Key("slow_share", p.share(&b.SlowRate)),
+		strict.Key("slow_share", p.Share(&b.SlowRate)),
 		strict.Key("open_for", p.Duration(&b.OpenFor, 100*time.Millisecond, maxWait)),
 		strict.Key("max_open", p.Duration(&b.MaxOpen, 100*time.Millisecond, 24*time.Hour)),
 		strict.Key("probes", p.Integer(&b.Probes, 1, 100)),
-		strict.Key("max_share", p.share(&b.MaxShare)),
+		strict.Key("max_share", p.Share(&b.MaxShare)),
 	})
 	if !ok || p.Report.Len() > before {
 		return b
@@ -188,19 +187,6 @@ func (p *parser) breaker(a at) *govern.Breaker {
 	return b
 }
 
-// share reads a percentage above 0 and up to 100.
-func (p *parser) share(into *float64) func(at) {
-	return func(a at) {
-		number, percent := strings.CutSuffix(a.Node.Value, "%")
-		f, err := strconv.ParseFloat(number, 64)
-		if a.Node.Kind != yaml.ScalarNode || !percent || err != nil || !(f > 0 && f <= 100) || strings.Trim(number, "0123456789.") != "" {
-			p.Wrong(a, "is %s; write a percentage above 0%% and up to 100%%, like 50%%", strict.Show(a.Node))
-			return
-		}
-		*into = f / 100
-	}
-}
-
 func (p *parser) access(a at) govern.Access {
 	var word string
 	p.Word(&word, "allow", "deny")(a)
@@ -214,13 +200,7 @@ func (p *parser) split(a at) *govern.Split {
 	ok := p.Mapping(a, "a mapping of parts and sticky", strict.Fields{
 		strict.Key("sticky", p.String(&s.Sticky, "a header key or a cookie")),
 		strict.Key("parts", func(v at) {
-			p.List(v, "a list of parts, like [{weight: 95, version: v1}, {weight: 5, version: v2}]", func(i int, v at) {
-				if i >= maxParts {
-					if i == maxParts {
-						p.Wrong(v, "is beyond the bound of %d parts", maxParts)
-					}
-					return
-				}
+			p.listOf(v, "a list of parts, like [{weight: 95, version: v1}, {weight: 5, version: v2}]", maxParts, "parts; write fewer", func(v at) {
 				var part govern.Part
 				p.part(v, &part, strict.Key("weight", p.Integer(&part.Weight, 0, maxNumber)))
 				if first := lines[part.Key]; first > 0 && part.Key != "" {

@@ -133,7 +133,9 @@ func over(s, says *registry.Service) {
 	s.MaxConns = cmp.Or(says.MaxConns, s.MaxConns)
 	s.MaxPending = cmp.Or(says.MaxPending, s.MaxPending)
 	s.Depth = cmp.Or(says.Depth, s.Depth)
-	orKept(s, says, s)
+	health := *says
+	health.FillHealth(s)
+	s.SlowStart, s.Panic, s.ZoneSpill, s.Ejection = health.SlowStart, health.Panic, health.ZoneSpill, health.Ejection
 	if says.Oneway != nil {
 		s.Oneway = says.Oneway
 	}
@@ -153,19 +155,7 @@ func (r *Rules) fill(s *registry.Service) {
 	if wire, err := protocol.ParseWire(cmp.Or(s.Framing, "framed-binary")); err == nil && !wire.Framing.Multiplexed() {
 		s.Depth = cmp.Or(s.Depth, d.Depth)
 	}
-	orKept(s, s, d)
-}
-
-// orKept sets what is said of health: by the first, else by the second.
-func orKept(s, first, second *registry.Service) {
-	s.SlowStart = cmp.Or(first.SlowStart, second.SlowStart)
-	s.Panic = cmp.Or(first.Panic, second.Panic)
-	s.ZoneSpill = cmp.Or(first.ZoneSpill, second.ZoneSpill)
-	a, b := &first.Ejection, &second.Ejection
-	s.Ejection = registry.Ejection{
-		Errors: cmp.Or(a.Errors, b.Errors), Slow: cmp.Or(a.Slow, b.Slow), MaxShare: cmp.Or(a.MaxShare, b.MaxShare),
-		Base: cmp.Or(a.Base, b.Base), Max: cmp.Or(a.Max, b.Max),
-	}
+	s.FillHealth(d)
 }
 
 // sameSettings compares all but the endpoints of what was made with what it was made of.

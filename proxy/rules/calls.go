@@ -25,14 +25,9 @@ func (r *Rules) Govern() *govern.Rules { return r.govern }
 
 func (p *parser) callRules(a at) {
 	lines := map[string]int{}
-	p.List(a, "a list of rules, like [{name: slow, match: {service: demo.*}, deadline: 2s}]", func(i int, v at) {
+	const more = "rules; write lists of values, or patterns that end in *"
+	p.listOf(a, "a list of rules, like [{name: slow, match: {service: demo.*}, deadline: 2s}]", govern.MaxRules, more, func(v at) {
 		runtime.Gosched() // an event loop may need this CPU
-		if i >= govern.MaxRules {
-			if i == govern.MaxRules {
-				p.Wrong(v, "is beyond the bound of %d rules; write lists of values, or patterns that end in *", govern.MaxRules)
-			}
-			return
-		}
 		before := p.Report.Len()
 		r := p.callRule(v)
 		switch first := lines[r.Name]; {
@@ -110,7 +105,7 @@ func has(n *yaml.Node, key string) bool {
 
 func (p *parser) callMatch(a at) (m govern.Match) {
 	fields := append(p.callCondition(&m.Condition), strict.Key("not", func(v at) { m.Not = p.not(v, p.callCondition) }))
-	if ok := p.Mapping(a, "a mapping with service, method, version, caller, source, header or not", fields); ok && len(a.Node.Content) == 0 {
+	if ok := p.Mapping(a, "a mapping with service, method, version, caller, source, namespace, workload, unit, pod_labels, header or not", fields); ok && len(a.Node.Content) == 0 {
 		p.Wrong(a, "is empty; leave match: out if the rule is for every call")
 	}
 	return m
@@ -139,26 +134,13 @@ func (p *parser) sourceCondition(c *govern.Condition) strict.Fields {
 
 // not reads one condition, or a list of them.
 func (p *parser) not(a at, fields func(*govern.Condition) strict.Fields) (out []govern.Condition) {
-	one := func(v at) {
+	p.oneOrMore(a, maxNot, "exclusions; write lists of values in them", func(v at) {
 		var c govern.Condition
 		if ok := p.Mapping(v, "a mapping with keys as in match, or a list of them", fields(&c)); ok && len(v.Node.Content) == 0 {
 			p.Wrong(v, "is empty, which would exclude everything; write what is excluded")
 		}
 		out = append(out, c)
-	}
-	if a.Node.Kind != yaml.SequenceNode {
-		one(a)
-		return out
-	}
-	p.List(a, "", func(i int, v at) {
-		if i == maxNot {
-			p.Wrong(v, "is beyond the bound of %d exclusions; write lists of values in them", maxNot)
-		}
-		if i < maxNot {
-			one(v)
-		}
 	})
-	p.notNone(a)
 	return out
 }
 
@@ -171,7 +153,7 @@ func (p *parser) notNone(a at) {
 // patterns reads one pattern or a list of them.
 func (p *parser) patterns(into *govern.Patterns) func(at) {
 	return func(a at) {
-		one := func(v at) {
+		p.oneOrMore(a, maxValues, "values; write a pattern that ends in *, or ~ and a regular expression", func(v at) {
 			s, ok := p.Text(v, "a text, the beginning of one and *, or ~ and a regular expression")
 			if !ok {
 				return
@@ -182,20 +164,7 @@ func (p *parser) patterns(into *govern.Patterns) func(at) {
 				return
 			}
 			*into = append(*into, pattern)
-		}
-		if a.Node.Kind != yaml.SequenceNode {
-			one(a)
-			return
-		}
-		p.List(a, "", func(i int, v at) {
-			if i == maxValues {
-				p.Wrong(v, "is beyond the bound of %d values; write a pattern that ends in *, or ~ and a regular expression", maxValues)
-			}
-			if i < maxValues {
-				one(v)
-			}
 		})
-		p.notNone(a)
 	}
 }
 
@@ -226,13 +195,8 @@ func (p *parser) named(into *[]govern.Named, what string) func(at) {
 }
 
 func (p *parser) sourceRules(a at) {
-	p.List(a, "a list of sources, like [{match: {namespace: shop}, weight: 4}]", func(i int, v at) {
-		if i >= maxSources {
-			if i == maxSources {
-				p.Wrong(v, "is beyond the bound of %d sources; write lists of values, or patterns that end in *", maxSources)
-			}
-			return
-		}
+	const more = "sources; write lists of values, or patterns that end in *"
+	p.listOf(a, "a list of sources, like [{match: {namespace: shop}, weight: 4}]", maxSources, more, func(v at) {
 		var s govern.SourceRule
 		ok := p.Mapping(v, "a mapping with match and weight, workload_weight or privileged", strict.Fields{
 			strict.Key("match", func(v at) {

@@ -17,10 +17,11 @@ func (k keys) Find(key string) ([]byte, bool) {
 	return []byte(v), ok
 }
 
-// asDocumented plays the calls and the sources that an example of docs/rules.md names in comments, and returns how many.
+// asDocumented plays the calls, the sources and the hosts that an example of docs/rules.md names in comments, and returns how many.
 //
 //	# call: SERVICE.METHOD [KEY=VALUE …] -> what is decided (by which rule); …
 //	# source: [KEY=VALUE …] -> its share
+//	# host: NAME [LABEL=VALUE …] -> drain
 func asDocumented(t *testing.T, example int, r *Rules, text string) (n int) {
 	for line := range strings.Lines(text) {
 		said, want, ok := strings.Cut(strings.TrimSpace(line), " -> ")
@@ -37,6 +38,13 @@ func asDocumented(t *testing.T, example int, r *Rules, text string) (n int) {
 		case "source:":
 			src, _ := whoCalls(t, words[2:])
 			got = shareOf(r.Govern().Source(src))
+		case "host:":
+			labels := map[string]string{}
+			for _, w := range words[3:] {
+				k, v, _ := strings.Cut(w, "=")
+				labels[k] = v
+			}
+			got = map[bool]string{false: "nothing", true: "drain"}[r.Drains(words[2], labels)]
 		default:
 			t.Errorf("example %d: what is %q?", example, line)
 		}

@@ -42,13 +42,7 @@ func (r *Rules) Drains(name string, labels map[string]string) bool {
 }
 
 func (p *parser) hosts(a at) {
-	p.List(a, "a list of hosts, like [{match: {labels: {maintenance: yes}}, drain: true}]", func(i int, v at) {
-		if i >= maxHosts {
-			if i == maxHosts {
-				p.Wrong(v, "is beyond the bound of %d entries; match by labels, or names that end in *", maxHosts)
-			}
-			return
-		}
+	p.listOf(a, "a list of hosts, like [{match: {labels: {maintenance: yes}}, drain: true}]", maxHosts, "hosts; match by labels, or names that end in *", func(v at) {
 		var h host
 		var matched, drained bool
 		ok := p.Mapping(v, "a mapping with match and drain", strict.Fields{

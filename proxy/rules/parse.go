@@ -137,15 +137,31 @@ func checkCIDR(s string) error {
 	return nil
 }
 
+// listOf reads a list of at most so many items. more names them, and says what to write instead of more of them.
+func (p *parser) listOf(a at, want string, most int, more string, read func(v at)) {
+	p.List(a, want, func(i int, v at) {
+		switch {
+		case i < most:
+			read(v)
+		case i == most:
+			p.Wrong(v, "is beyond the bound of %d %s", most, more)
+		}
+	})
+}
+
+// oneOrMore reads one item, or a list of them that is not empty.
+func (p *parser) oneOrMore(a at, most int, more string, read func(v at)) {
+	if a.Node.Kind != yaml.SequenceNode {
+		read(a)
+		return
+	}
+	p.listOf(a, "", most, more, read)
+	p.notNone(a)
+}
+
 func (p *parser) weights(a at) []weight {
 	out := []weight{}
-	p.List(a, "a list of weights, like [{match: {version: v2}, weight: 5}]", func(i int, v at) {
-		if i >= maxWeights {
-			if i == maxWeights {
-				p.Wrong(v, "is beyond the bound of %d weights; match by version, zone or labels", maxWeights)
-			}
-			return
-		}
+	p.listOf(a, "a list of weights, like [{match: {version: v2}, weight: 5}]", maxWeights, "weights; match by version, zone or labels", func(v at) {
 		var w weight
 		var matched, weighed bool
 		ok := p.Mapping(v, "a mapping with match and weight", strict.Fields{
@@ -177,13 +193,7 @@ func (p *parser) match(a at, w *weight) {
 
 func (p *parser) zones(a at) {
 	lines := map[string]int{}
-	p.List(a, "a list of zones, like [{cidr: 10.1.0.0/16, zone: a}]", func(i int, v at) {
-		if i >= maxZones {
-			if i == maxZones {
-				p.Wrong(v, "is beyond the bound of %d zones; write larger networks", maxZones)
-			}
-			return
-		}
+	p.listOf(a, "a list of zones, like [{cidr: 10.1.0.0/16, zone: a}]", maxZones, "zones; write larger networks", func(v at) {
 		var cidr, host, zone string
 		before := p.Report.Len()
 		ok := p.Mapping(v, "a mapping with zone and either cidr or host", strict.Fields{

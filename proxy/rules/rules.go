@@ -24,9 +24,10 @@ type Rules struct {
 	hosts    []host
 }
 
-// Size says how many services, or beginnings of names, and how many zones the document speaks of.
-func (r *Rules) Size() (services, zones int) {
-	return len(r.exact) + len(r.prefixes), len(r.zones.hosts) + len(r.zones.networks)
+// Size says how many services, or beginnings of names, how many zones and how many hosts, or beginnings of names, the document
+// speaks of.
+func (r *Rules) Size() (services, zones, hosts int) {
+	return len(r.exact) + len(r.prefixes), len(r.zones.hosts) + len(r.zones.networks), len(r.hosts)
 }
 
 // prefixed is the entry of a name that ends in *.

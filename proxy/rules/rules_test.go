@@ -159,7 +159,7 @@ func TestDocumented(t *testing.T) {
 		}
 	}
 	for _, key := range []string{
-		"version", "defaults", "services", "zones", "timeout", "balancer", "max_connections", "max_pending", "depth", "framing", "mode", "oneway", "idempotent", "prefer_zone", "weights", "match", "weight", "addr", "labels", "zone", "cidr", "host", "rules", "sources", "name", "deadline", "retry", "limit", "breaker", "access", "split", "subset", "remote",
+		"version", "defaults", "services", "zones", "timeout", "balancer", "max_connections", "max_pending", "depth", "framing", "mode", "oneway", "idempotent", "prefer_zone", "weights", "slow_start", "panic", "zone_spill", "ejection", "errors", "base", "max", "hosts", "drain", "match", "weight", "addr", "labels", "zone", "cidr", "host", "rules", "sources", "name", "deadline", "retry", "limit", "breaker", "access", "split", "subset", "remote",
 		"method", "caller", "source", "namespace", "workload", "unit", "pod_labels", "header", "not", "on", "attempts", "backoff", "max_backoff", "per_try",
 		"rate", "per", "burst", "concurrency", "by", "over", "queue_for", "queue_most", "scope", "window", "min_calls", "error_share", "slow", "slow_share",
 		"open_for", "max_open", "probes", "max_share", "parts", "sticky", "strict", "workload_weight", "privileged",

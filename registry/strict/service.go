@@ -33,7 +33,7 @@ func (p *Reader) Settings(s *registry.Service, least int, framing func(word stri
 		Key("max_pending", p.Integer(&s.MaxPending, least, maxPool)),
 		Key("depth", p.Integer(&s.Depth, least, maxDepth)),
 		Key("slow_start", p.durationOrOff(&s.SlowStart, minTimeout, maxTimeout)),
-		Key("panic", p.Share(&s.Panic)),
+		Key("panic", p.shareOrOff(&s.Panic)),
 		Key("zone_spill", p.Factor(&s.ZoneSpill, maxSpill)),
 		Key("ejection", p.ejection(&s.Ejection)),
 	}

@@ -8,18 +8,21 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"github.com/bellhop-mesh/bellhop/daemonset/addrfile"
 )
 
 // Bellhop is one proxy under proof, in a folder of its own.
 type Bellhop struct {
-	Role       string // local or remote
-	Dir        string // for its configuration, registry, run directory and log
-	Config     string // YAML; admin.listen and registry.path are added
-	Registries string // YAML, a flow mapping's entries: more keys of registry
-	Services   string // YAML of the registry's file
-	Binary     string // default bin/bellhop
+	Role       string   // local or remote
+	Dir        string   // for its configuration, registry, run directory and log
+	Config     string   // YAML; admin.listen and registry.path are added
+	Registries string   // YAML, a flow mapping's entries: more keys of registry
+	Services   string   // YAML of the registry's file
+	Rules      string   // YAML; empty: none. Write them anew by WriteRules
+	Binary     string   // default bin/bellhop
+	Prefix     []string // what it is started by, such as taskset with its arguments; the process must stay the same
 	Process    *Process
 	Admin      *http.Client // any host name reaches it
 }
@@ -31,6 +34,17 @@ func (b *Bellhop) adminSocket() string { return filepath.Join(b.Dir, "admin.sock
 
 // Registry is its registry file; write it anew by WriteServices.
 func (b *Bellhop) Registry() string { return filepath.Join(b.Dir, "services.d") }
+
+func (b *Bellhop) rules() string { return filepath.Join(b.Dir, "rules.yaml") }
+
+// WriteRules puts other rules in their place, as a whole: a reader never sees a part.
+func (b *Bellhop) WriteRules(text string) error {
+	next := b.rules() + ".next"
+	if err := os.WriteFile(next, []byte(text), 0o600); err != nil {
+		return err
+	}
+	return os.Rename(next, b.rules())
+}
 
 // Address reads the address file.
 func (b *Bellhop) Address() (*addrfile.File, error) {
@@ -53,6 +67,9 @@ func (b *Bellhop) Prepare() error {
 	if b.Registries != "" {
 		registry += ", " + b.Registries
 	}
+	if b.Rules != "" {
+		registry += "}\nrules: {path: " + b.rules()
+	}
 	config := fmt.Sprintf("admin: {listen: \"unix:%s\"}\nregistry: {%s}\n%s", b.adminSocket(), registry, b.Config)
 	err := os.MkdirAll(b.Registry(), 0o700) // and b.Dir with it
 	if err == nil {
@@ -60,6 +77,9 @@ func (b *Bellhop) Prepare() error {
 	}
 	if err == nil && b.Services != "" {
 		err = os.WriteFile(filepath.Join(b.Registry(), "services.yaml"), []byte(b.Services), 0o600)
+	}
+	if err == nil && b.Rules != "" {
+		err = b.WriteRules(b.Rules)
 	}
 	b.Admin = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
 		var d net.Dialer
@@ -78,7 +98,8 @@ func (b *Bellhop) Start(ctx context.Context) error {
 	if f, err := b.Address(); err == nil {
 		before = f.Instance
 	}
-	p, err := Start(b.Dir, "bellhop-"+b.Role, b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run"))
+	argv := []string{b.Binary, b.Role, "-c", filepath.Join(b.Dir, "bellhop.yaml"), "--run-dir", filepath.Join(b.Dir, "run")}
+	p, err := Start(b.Dir, "bellhop-"+b.Role, append(slices.Clone(b.Prefix), argv...)...)
 	if err != nil {
 		return err
 	}

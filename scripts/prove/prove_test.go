@@ -37,6 +37,15 @@ func TestTable(t *testing.T) {
 	}
 }
 
+func TestTableMarkdown(t *testing.T) {
+	x := NewTable("prove-x")
+	x.Add("a", "1", "2", false)
+	x.Note("b", "3")
+	if got := x.Markdown(); got != "| figure | target | measured | |\n|---|---|---|---|\n| a | 1 | 2 | FAILED |\n| b | – | 3 | – |\n" {
+		t.Error(got)
+	}
+}
+
 func TestProcess(t *testing.T) {
 	dir := t.TempDir()
 	p, err := Start(dir, "child", "/bin/sh", "-c", "echo up; exec sleep 100")

@@ -48,6 +48,16 @@ func (t *Table) Finish(w io.Writer) int {
 	return t.code()
 }
 
+// Markdown is the table for a page.
+func (t *Table) Markdown() string {
+	var b strings.Builder
+	b.WriteString("| figure | target | measured | |\n|---|---|---|---|\n")
+	for _, r := range t.rows {
+		b.WriteString("| " + strings.Join(r[:], " | ") + " |\n")
+	}
+	return b.String()
+}
+
 // FinishJSON is Finish for programs.
 func (t *Table) FinishJSON(w io.Writer) int {
 	type row struct {

@@ -127,7 +127,7 @@ func (s *Server) Serve(l net.Listener) { _ = s.http.Serve(l) } // ends with ErrS
 func (s *Server) Close() { _ = s.http.Close() }
 
 func index(w http.ResponseWriter, _ *http.Request) {
-	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /explain?service=S&method=M /clusters /breakers /registry /sources /debug/pprof/")
+	fmt.Fprintln(w, "/metrics /healthz /readyz /status?window=1s /config /rules /explain?service=S&method=M /clusters /breakers /registry /sources /debug/pprof/ (POST /breakers, POST /drain)")
 }
 
 // healthz: the process answers and its workers come round. A platform restarts what fails here.

@@ -6,8 +6,9 @@ import (
 	"time"
 )
 
-// maxByHand is the longest time that a breaker can be set for; without a time it is until it is set again.
-const maxByHand = 7 * 24 * time.Hour
+// MaxByHand is the longest time that something can be set for by hand: a breaker, which without a time stays as it is until it
+// is set again, and a drain to the remote tier.
+const MaxByHand = 7 * 24 * time.Hour
 
 // breakers are the circuit breakers and the ejections that are not as usual.
 func (s *Server) breakers(w http.ResponseWriter, _ *http.Request) { writeJSON(w, s.Proxy.Breakers()) }
@@ -18,8 +19,8 @@ func (s *Server) setBreaker(w http.ResponseWriter, r *http.Request) {
 	var d time.Duration
 	if text := q.Get("for"); text != "" {
 		var err error
-		if d, err = time.ParseDuration(text); err != nil || d <= 0 || d > maxByHand {
-			http.Error(w, fmt.Sprintf("for: %q: write a duration up to %v, like 10m", text, maxByHand), http.StatusBadRequest)
+		if d, err = time.ParseDuration(text); err != nil || d <= 0 || d > MaxByHand {
+			http.Error(w, fmt.Sprintf("for: %q: write a duration up to %v, like 10m", text, MaxByHand), http.StatusBadRequest)
 			return
 		}
 	}

@@ -2,5 +2,6 @@
 // so its listener is a unix socket of the proxy's own user or a loopback address. It must never wait on the data plane
 // without a bound, and never show a secret.
 //
-//	GET /metrics /healthz /readyz /status?window=1s /config /clusters /sources /debug/pprof/
+//	GET /metrics /healthz /readyz /status?window=1s /config /rules /registry /explain /clusters /breakers /sources /debug/pprof/
+//	POST /breakers /drain
 package admin

@@ -17,8 +17,9 @@ import (
 // Bounds of what /explain is asked.
 const (
 	defaultFailed = 10
-	maxFailed     = 1000
 	maxHeaderKeys = 64
+
+	MaxFailed = 1000 // failed calls that it tells of, at most
 )
 
 // Where a setting of a service comes from, in place of proxy.FromService.
@@ -75,8 +76,8 @@ func explainQuery(v url.Values) (q proxy.Query, err error) {
 		q.Header[key] = value
 	}
 	if text := v.Get("failed"); text != "" {
-		if q.Failed, err = strconv.Atoi(text); err != nil || q.Failed < 0 || q.Failed > maxFailed {
-			return q, fmt.Errorf("failed %q: write a number from 0 to %d", text, maxFailed)
+		if q.Failed, err = strconv.Atoi(text); err != nil || q.Failed < 0 || q.Failed > MaxFailed {
+			return q, fmt.Errorf("failed %q: write a number from 0 to %d", text, MaxFailed)
 		}
 	}
 	return q, nil

@@ -6,9 +6,6 @@ import (
 	"time"
 )
 
-// maxToRemote is the longest time that a host can be drained to the remote tier by hand.
-const maxToRemote = 7 * 24 * time.Hour
-
 // drain has the host's calls go to the remote tier for a while, or ends that: POST /drain?to-remote=10m, POST /drain?cancel=1.
 func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 	q := r.URL.Query()
@@ -19,8 +16,8 @@ func (s *Server) drain(w http.ResponseWriter, r *http.Request) {
 	}
 	d, err := time.ParseDuration(q.Get("to-remote"))
 	switch {
-	case err != nil || d <= 0 || d > maxToRemote:
-		http.Error(w, "to-remote: write a duration up to "+maxToRemote.String()+", like 10m; or cancel=1", http.StatusBadRequest)
+	case err != nil || d <= 0 || d > MaxByHand:
+		http.Error(w, "to-remote: write a duration up to "+MaxByHand.String()+", like 10m; or cancel=1", http.StatusBadRequest)
 	case s.Process.Role != "local":
 		http.Error(w, "this is a remote proxy: it hands nothing over", http.StatusConflict)
 	case len(s.Proxy.Table().Remotes.Endpoints()) == 0:

@@ -20,10 +20,15 @@ const maxAsked = 256
 // brought must have been measured.
 const moveSettle = 2 * time.Second
 
+// moveGrow is the same while the pressure stays at its end.
+const moveGrow = 400 * time.Millisecond
+
 // protection is how this proxy protects itself.
 func (n *node) protection() (proxy.Protection, error) {
 	c := &n.Config.Protection
 	out := proxy.Protection{CPUs: cpus, Memory: daemonset.MemoryShare(), Files: daemonset.FileLimit(), Reserve: c.Reserve, Own: selftestService}
+	var throttle daemonset.Throttle
+	out.Throttled = func() float64 { return throttle.Share(time.Now()) }
 	profile := c.Profile
 	if profile == pressure.Auto {
 		profile = pressure.Class(cpus(), memoryLimit())
@@ -36,7 +41,7 @@ func (n *node) protection() (proxy.Protection, error) {
 		tune(&out.Pressure, c)
 	}
 	if n.Role == config.Local {
-		out.Moves = pressure.MoveConfig{TTL: c.MoveTTL, Settle: moveSettle, Most: maxAsked}
+		out.Moves = pressure.MoveConfig{TTL: c.MoveTTL, Settle: moveSettle, Grow: moveGrow, Most: maxAsked}
 		out.Move = func(ttl map[string]time.Duration) { n.beacon.SetMove(ttl) }
 	}
 	n.Log.Debug("self-protection", "profile", profile, "cpus", cpus(), "memory_limit", memoryLimit())

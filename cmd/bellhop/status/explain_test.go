@@ -104,19 +104,7 @@ func TestExplain(t *testing.T) {
 		if err := Explain(&b, x, Options{}); err != nil {
 			t.Fatal(err)
 		}
-		path := "testdata/" + name + ".txt"
-		if *update {
-			if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if b.String() != string(want) {
-			t.Errorf("%s: got:\n%s\nwant:\n%s", name, b.String(), want)
-		}
+		asBefore(t, name, b.String())
 		if strings.ContainsRune(b.String(), '\x1b') {
 			t.Errorf("%s: a terminal's words come through", name)
 		}

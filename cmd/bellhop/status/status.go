@@ -142,7 +142,7 @@ func endpoint(e *proxy.EndpointStats) []any {
 	name := e.Endpoint
 	switch h := e.Health; {
 	case h != nil && h.Reason == "manual":
-		name += " (closed by hand)"
+		name += " (opened by hand)"
 	case h != nil && h.State != "closed":
 		name += " (kept away from: " + h.Reason + ")"
 	case e.Down:

@@ -60,19 +60,25 @@ func TestWrite(t *testing.T) {
 		if err := Write(&b, s, Options{MaxSources: 2}); err != nil {
 			t.Fatal(err)
 		}
-		path := "testdata/" + name + ".txt"
-		if *update {
-			if err := os.WriteFile(path, []byte(b.String()), 0o644); err != nil {
-				t.Fatal(err)
-			}
-		}
-		want, err := os.ReadFile(path)
-		if err != nil {
+		asBefore(t, name, b.String())
+	}
+}
+
+// asBefore compares a text with testdata, or puts it there.
+func asBefore(t *testing.T, name, text string) {
+	t.Helper()
+	path := "testdata/" + name + ".txt"
+	if *update {
+		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
-		if b.String() != string(want) {
-			t.Errorf("%s: got\n%swant\n%s", name, b.String(), want)
-		}
+	}
+	want, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text != string(want) {
+		t.Errorf("%s: got\n%swant\n%s", name, text, want)
 	}
 }
 
