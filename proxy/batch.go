@@ -7,6 +7,10 @@ import "time"
 //	event ─► begin ─► … ─► end ─┬─ little is under way: flush
 //	event ─► begin ─► … ─► end ─┴─ else a control byte ─► end of the poll round ─► round: flush, timers, tasks
 
+// flushEvery is how many events are handled before what they brought is written in the middle of a poll round: what came first
+// need not wait for hundreds of others, under a quota of CPU time not until the next period.
+const flushEvery = 32
+
 // begin opens a batch: the clock and the table are fresh once a batch.
 func (w *worker) begin() {
 	if w.inBatch {
@@ -45,7 +49,14 @@ func (w *worker) end() {
 		if len(w.ready)+len(w.limitQueues.over) > 0 || w.displaced.head() != nil { // what was closed had a frame wait, or others
 			continue
 		}
-		if len(w.dirty) == 0 || w.flushPending {
+		if len(w.dirty) == 0 {
+			break
+		}
+		if w.flushPending {
+			if w.unflushed++; w.unflushed >= flushEvery {
+				w.flush()
+				continue
+			}
 			break
 		}
 		if w.calls.active > 2 {

@@ -234,6 +234,7 @@ func (s *session) detach() {
 
 // flush writes to every peer that something waits for: one write each. Loop only.
 func (w *worker) flush() {
+	w.unflushed = 0
 	for len(w.dirty) > 0 {
 		s := w.dirty[len(w.dirty)-1]
 		w.dirty = w.dirty[:len(w.dirty)-1]

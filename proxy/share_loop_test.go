@@ -14,6 +14,7 @@ import (
 type loops struct {
 	*crowd
 	pipes []*pipe
+	all   []*source
 	wakes map[*source]int64 // when its process runs next
 	rnd   *rand.Rand
 	idle  int64 // time in which nothing was done
@@ -45,7 +46,7 @@ func newLoops(t testing.TB) *loops {
 	return k
 }
 
-// pipes opens connections of a source that keep so many calls under way each.
+// open opens connections of a source that keep so many calls under way each.
 func (k *loops) open(id Identity, conns, depth int) *source {
 	var src *source
 	for range conns {
@@ -53,6 +54,7 @@ func (k *loops) open(id Identity, conns, depth int) *source {
 		src = c.ctx.(*downstream).src
 		k.pipes = append(k.pipes, &pipe{conn: c, src: src, asks: depth})
 	}
+	k.all = append(k.all, src)
 	return src
 }
 
@@ -70,8 +72,8 @@ func (k *loops) run(ns int64) {
 				p.conn.arrive(b)
 			}
 		}
-		for src, at := range k.wakes {
-			if at <= now {
+		for _, src := range k.all {
+			if k.wakes[src] <= now {
 				k.wakes[src] = now + k.rnd.Int64N(3e6)
 			}
 		}
@@ -170,4 +172,54 @@ func TestDearWork(t *testing.T) {
 	if n := dear.price(1000); n < 3000 || n > 8000 {
 		t.Errorf("work of 1000 that takes four times as long costs %d", n)
 	}
+}
+
+// TestOverdueWhenItsTurnComes: a deadline counts from the read that brought the call. When it has passed before the call's turn
+// comes the call is answered, and never sent on.
+func TestOverdueWhenItsTurnComes(t *testing.T) {
+	k := newCrowd(t, nil)
+	k.join(Identity{Source: "other", Workload: "o"}, 1, 10)
+	k.join(Identity{Source: "a", Workload: "a"}, 1, 10)
+	k.callers[0].call()
+	k.callers[1].call()
+	conn := k.callers[1].conn
+	d := conn.ctx.(*downstream)
+	many := frame("Echo:say", 1, 1, 1, "x")
+	for range 6 {
+		many = append(many, many...)
+	}
+	conn.arrive(many) // 64 calls: more than some turns
+	k.callers[0].conn.arrive(many)
+	k.now += int64(600 * time.Millisecond)
+	before := d.inFlight
+	k.w.shares.ahead = k.now // a short round
+	k.woken = true
+	k.turn()
+	if d.inFlight == before || d.calls.deadline != k.now+int64(400*time.Millisecond) {
+		t.Fatalf("%d calls were taken; what was read 0.6 s ago has %v left of a second", d.inFlight-before, time.Duration(d.calls.deadline-k.now))
+	}
+	sent := d.inFlight
+	conn.arrive(frame("Echo:say", 1, 1, 1, "later"))
+	k.answer()
+	conn.taken()
+	k.up.taken()
+	k.now += int64(450 * time.Millisecond)
+	k.settle()
+	if n := frames(conn.taken(), 3); n+sent != 65 { // with the first, without the one that came later
+		t.Errorf("%d calls were answered with a fault when it was too late, %d before", n, sent)
+	}
+	if n := frames(k.up.taken(), 1); n != 1 || d.inFlight != 1 || d.calls.deadline != k.now+int64(550*time.Millisecond) {
+		t.Errorf("%d calls were sent, %d are under way; one had time left", n, d.inFlight)
+	}
+}
+
+// frames counts whole frames of a kind.
+func frames(b []byte, kind byte) (n int) {
+	for len(b) >= 8 {
+		if b[7] == kind {
+			n++
+		}
+		b = b[4+int(binary.BigEndian.Uint32(b)):]
+	}
+	return n
 }

@@ -68,6 +68,7 @@ type worker struct {
 	ready        []*downstream
 	displaced    callQueue // had to give way in a full queue and go on with this batch
 	flushPending bool      // a control byte is under way that will bring us to flush
+	unflushed    int       // events since the last flush
 
 	control   int    // -1 after stop, guarded by inbox; our end of the control socketpair
 	signal    func() // brings the loop round: one byte to control
