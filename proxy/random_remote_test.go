@@ -9,6 +9,7 @@ import (
 	"github.com/apache/thrift/lib/go/thrift"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/pressure"
 	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -65,11 +66,20 @@ func (c *chance) addTier(s *registry.Snapshot) {
 	}
 }
 
-// drain begins or ends a drain to the remote tier.
+// drain begins or ends a drain to the remote tier, or some pressure.
 func (c *chance) drain() {
-	if c.tier && c.rnd.IntN(2) == 0 {
-		c.p.guard.until.Store(c.now + int64(time.Duration(c.rnd.IntN(300))*time.Millisecond))
-		c.p.guard.active.Store(true)
+	if !c.tier {
+		return
+	}
+	g := &c.p.guard
+	g.active.Store(true)
+	g.level.Store(uint32(c.rnd.IntN(pressure.NumLevels)))
+	g.probing.Store(c.rnd.IntN(3) == 0)
+	for _, s := range c.p.sources.byKey {
+		s.excess.Store(uint32(c.rnd.IntN(spillOne + 1)))
+	}
+	if c.rnd.IntN(2) == 0 {
+		g.until.Store(c.now + int64(time.Duration(c.rnd.IntN(300))*time.Millisecond))
 	}
 }
 
