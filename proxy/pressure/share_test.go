@@ -57,9 +57,12 @@ func TestExcessOfWorkloads(t *testing.T) {
 // TestExcessByWeights: what is left is shared by weights; who wants less than its part keeps all.
 func TestExcessByWeights(t *testing.T) {
 	users := []User{
-		{Key: "light", Workload: "A", Work: 40}, {Key: "middle", Workload: "B", Work: 30, WorkloadWeight: 2},
-		{Key: "heavy", Workload: "C", Work: 35, WorkloadWeight: 4}, {Key: "modest", Workload: "D", Work: 5},
-		{Key: "small", Workload: "E", Work: 20, WorkloadWeight: 2}, {Key: "big", Workload: "E", Work: 20, Weight: 3, WorkloadWeight: 2},
+		{Key: "light", Workload: "A", Work: 40},
+		{Key: "middle", Workload: "B", Work: 30, WorkloadWeight: 2},
+		{Key: "heavy", Workload: "C", Work: 35, WorkloadWeight: 4},
+		{Key: "modest", Workload: "D", Work: 5},
+		{Key: "small", Workload: "E", Work: 20, WorkloadWeight: 2},
+		{Key: "big", Workload: "E", Work: 20, Weight: 3, WorkloadWeight: 2},
 	}
 	out := Excess(users, 0.5) // 75 of 150 are left: 5 for the modest, 70 in nine parts
 	for i, want := range []float64{70. / 9, 140. / 9, 280. / 9, 5, 35. / 9, 105. / 9} {
