@@ -147,7 +147,9 @@ type Fault struct {
 }
 
 // NotExecuted reports whether the fault may say so.
-func (f Fault) NotExecuted() bool { return f.Code.NotExecuted() && !f.Executed && !f.Final && !f.Code.Policy() }
+func (f Fault) NotExecuted() bool {
+	return f.Code.NotExecuted() && !f.Executed && !f.Final && !f.Code.Policy()
+}
 
 // Text returns the message as plain Thrift carries it: it begins with "not executed:" when that is certain (wire.md §9).
 func (f Fault) Text() string { return f.prefix() + f.Message }
