@@ -208,7 +208,10 @@ func (g *guard) sources(now int64, x *pressure.Sample, s pressure.State, all boo
 			src.rate += (float64(work-src.worked)/(float64(took)/1e9) - src.rate) * blend(took, rateTime)
 		}
 		src.worked = work
-		users[i] = pressure.User{Key: src.Source, Workload: src.teamName(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load()}
+		users[i] = pressure.User{
+			Key: src.Source, Workload: src.teamName(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load(),
+			Weight: src.weight.Load(), WorkloadWeight: src.workloadWeight.Load(),
+		}
 	}
 	if !fresh && !all {
 		return
