@@ -57,7 +57,10 @@ func (w *worker) govern(c *call, m *protocol.Message) {
 			" the method " + string(c.to.Method) + " of service " + c.cluster.Name})
 		return
 	}
-	c.ruledDeadline(m)
+	if c.ruledDeadline(m); c.deadline <= w.now {
+		w.fail(c, protocol.Fault{Code: protocol.CodeDeadline, Message: "the deadline of " + c.allowed().String() + " had passed before the call's turn came" + c.deadlineRule()})
+		return
+	}
 	if len(c.policy.Limits) > 0 && c.hops == 0 {
 		if r.Privileged {
 			w.privileged(c)
