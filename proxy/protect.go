@@ -79,6 +79,9 @@ const (
 func (g *guard) init(p *Proxy) {
 	c := &p.cfg.Protection
 	g.p, g.bell = p, make(chan struct{}, 1)
+	if p.cfg.Accept != nil { // it keeps what it has for callers whose local proxy is gone
+		c.Pressure.Drop = dropsGuests
+	}
 	g.control, g.moves = pressure.NewController(c.Pressure), pressure.NewMoves(c.Moves)
 	g.cap = pressure.NewCapacity(min(leastCapacity*p.cfg.Workers, p.cfg.Limits.TotalCalls), p.cfg.Limits.TotalCalls)
 	g.hosts = map[string]*hostUse{}
@@ -205,7 +208,10 @@ func (g *guard) sources(now int64, x *pressure.Sample, s pressure.State, all boo
 			src.rate += (float64(work-src.worked)/(float64(took)/1e9) - src.rate) * blend(took, rateTime)
 		}
 		src.worked = work
-		users[i] = pressure.User{Key: src.Source, Workload: src.teamName(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load()}
+		users[i] = pressure.User{
+			Key: src.Source, Workload: src.teamName(), Work: src.rate, Calls: src.calls.Load(), Privileged: src.privileged.Load(),
+			Weight: src.weight.Load(), WorkloadWeight: src.workloadWeight.Load(),
+		}
 	}
 	if !fresh && !all {
 		return
@@ -214,7 +220,7 @@ func (g *guard) sources(now int64, x *pressure.Sample, s pressure.State, all boo
 	excess := pressure.Excess(users, share)
 	for i, src := range list {
 		n := uint32(math.Ceil(excess[i] * spillOne))
-		if users[i].Privileged && s.Level >= pressure.Refuse && (s.Drop == 0 || s.Drop > dropsAll) {
+		if users[i].Privileged && s.Level >= pressure.Refuse && s.Drop == 0 {
 			n = uint32(share * spillOne) // nothing else has helped
 		}
 		src.excess.Store(n)
@@ -250,8 +256,8 @@ func (g *guard) askToMove(now int64, x *pressure.Sample, s pressure.State, users
 	g.p.logMoved(moved, s, all)
 }
 
-// dropsAll is the share that is refused at which privileged sources lose something, too.
-const dropsAll = 0.9
+// dropsGuests is the most of what is handed over, or comes since it was asked to, that a remote proxy refuses at once.
+const dropsGuests = 0.9
 
 // Pressure at which somebody is asked to move, and at which it can't be told how much more there is.
 const (

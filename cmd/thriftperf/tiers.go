@@ -30,6 +30,7 @@ type tiers struct {
 	targets [2]address
 	away    bool
 	moved   bool      // away because we were asked
+	again   bool      // a call is being sent again that the local tier, which lives, did not execute
 	homing  int64     // the generation of the file whose asking a remote proxy has ended
 	left    time.Time // the last moment at which the file wanted us away
 	looked  time.Time
@@ -114,7 +115,9 @@ func (g *generator) sendOn(from *line, s slot, err error) bool {
 		return false
 	}
 	at := l.free[len(l.free)-1]
+	g.tier.again = true
 	g.start(l, s.start, g.now())
+	g.tier.again = false
 	if !l.up {
 		return false
 	}
@@ -126,10 +129,11 @@ func (g *generator) sendOn(from *line, s slot, err error) bool {
 // goHome begins the fault by which a remote proxy sends a moved caller home.
 const goHome = "not executed: go home"
 
-// announce says on a connection to the remote tier, before its first call, that we were asked to come: a oneway
+// announce says on a connection to the remote tier, before its first call, that we were asked to come, or that the
+// local tier has no room for a call: a oneway
 // bellhop:moved with the instance that asked. It is no call of the load.
 func (g *generator) announce(l *line) {
-	if g.tier == nil || !g.tier.moved || l.tier != remoteTier || l.announced {
+	if g.tier == nil || !g.tier.moved && !g.tier.again || l.tier != remoteTier || l.announced {
 		return
 	}
 	l.announced = true

@@ -115,7 +115,7 @@ const (
 	dropMore  = 0.08 // of what is let in, every dropEvery
 	dropLess  = 0.02
 	dropOver  = 0.15
-	dropMost  = 0.95
+	dropFrom  = 0.9 // of what makes calls wait
 	dropEvery = 100 * time.Millisecond
 	dropFull  = 0.6 // of CPU's range: a proxy that its quota stops refuses nothing at once
 )
@@ -129,7 +129,7 @@ func (c *Controller) drop(dt time.Duration, x *Sample, stuck bool) {
 	times := float64(dt) / float64(dropEvery)
 	switch {
 	case s.Drop == 0:
-		if stuck && over && s.pressed >= AskToMove && max(s.smooth[Delay], s.smooth[Throttled]) >= delayLadder[AskToMove] {
+		if stuck && over && s.pressed >= AskToMove && max(s.smooth[Delay], s.smooth[Throttled]) >= dropFrom {
 			s.Drop = dropFirst
 		}
 		return
@@ -140,7 +140,7 @@ func (c *Controller) drop(dt time.Duration, x *Sample, stuck bool) {
 	default:
 		s.Drop = 1 - (1-s.Drop)*math.Pow(1+dropOver, times)
 	}
-	if s.Drop = min(s.Drop, dropMost); s.Drop < 0.01 {
+	if s.Drop = min(s.Drop, c.cfg.Drop); s.Drop < 0.01 {
 		s.Drop = 0
 	}
 }

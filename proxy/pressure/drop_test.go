@@ -21,6 +21,7 @@ func served(offered, drop, refusal float64) (served, cpu float64, stopped bool) 
 // is used up to a tenth and a bit. What is served does not collapse, whatever is offered. When it is over nothing is refused within seconds.
 func TestDrop(t *testing.T) {
 	cfg := testConfig()
+	cfg.Drop = 0.95
 	for _, offered := range []float64{1.2, 1.5, 2, 3, 4} {
 		const refusal = 0.15
 		c := NewController(cfg)
@@ -33,7 +34,7 @@ func TestDrop(t *testing.T) {
 				x[Delay], x[Throttled] = 0.025, 1
 			}
 			s := c.Observe(now, x, true)
-			if s.Drop > 0 && s.Level != Refuse || s.Drop > dropMost {
+			if s.Drop > 0 && s.Level != Refuse || s.Drop > cfg.Drop {
 				t.Fatalf("%s, refuses %.2f", s.Level, s.Drop)
 			}
 			if now < 3*time.Second {
@@ -67,7 +68,9 @@ func TestDrop(t *testing.T) {
 // TestDropOnlyWhenStuck: while somebody can be asked to move nothing is refused outright, whatever the signals do.
 func TestDropOnlyWhenStuck(t *testing.T) {
 	r := rand.New(rand.NewPCG(1, 1))
-	c := NewController(testConfig())
+	cfg := testConfig()
+	cfg.Drop = 0.5
+	c := NewController(cfg)
 	var x Sample
 	for i := range 5000 {
 		if r.IntN(10) == 0 {
@@ -80,7 +83,7 @@ func TestDropOnlyWhenStuck(t *testing.T) {
 			t.Fatalf("refuses %.2f", s.Drop)
 		}
 	}
-	c = NewController(testConfig())
+	c = NewController(cfg)
 	for i := range 100 { // all used, and nobody waits
 		if s := c.Observe(time.Duration(i)*every, Sample{CPU: 1, Busy: 0.95}, true); s.Drop != 0 {
 			t.Fatalf("refuses %.2f though nothing waits", s.Drop)

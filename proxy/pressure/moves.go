@@ -56,7 +56,6 @@ type move struct {
 	until time.Duration
 	all   bool // only because the host is drained
 	left  bool // it went
-	back  bool // and came back
 }
 
 // past is what is known of those who were asked before.
@@ -70,7 +69,7 @@ type past struct {
 const (
 	believe   = 500 * time.Millisecond // at the level, before somebody is asked: a collection or a scrape passes
 	hearing   = 3 * time.Second        // a source that still makes half of its work so long after it was asked does not listen
-	deafFor   = 5 * time.Minute        // and is not asked again before
+	deafFor   = time.Minute            // and is not asked again before
 	soon      = 2 * time.Minute        // asked again within it, a source is asked for twice as long
 	maxDouble = 4
 	halfLife  = time.Minute // of what a moved source is thought to make
@@ -96,8 +95,9 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 		total += in.Users[i].Work
 		work[in.Users[i].Key] = &in.Users[i]
 	}
-	m.follow(in.Full, work)
-	if !in.Full { // who is refused there calls here as well
+	m.follow(work)
+	m.stuck = in.Full && len(m.list) > 0
+	if !in.Full && in.State.Drop == 0 { // who is refused there calls here as well
 		changed = m.deaf(now, work)
 	}
 	settle := m.cfg.Settle
@@ -125,26 +125,17 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 	return list, changed
 }
 
-// Stuck reports whether asking does not help any more: the remote tier has no room, or those who went are back.
+// Stuck reports whether asking does not help any more: the remote tier has no room.
 func (m *Moves) Stuck() bool { return m.stuck }
 
-// follow notes who went, and who is back. Those who are asked to go home stay asked: the next time that the list is told they
-// try again.
-func (m *Moves) follow(full bool, work map[string]*User) {
-	m.stuck = full && len(m.list) > 0
+// follow notes who went.
+func (m *Moves) follow(work map[string]*User) {
 	for key, e := range m.list {
 		here := 0.0
 		if u := work[key]; u != nil {
 			here = u.Work
 		}
-		switch {
-		case e.all:
-		case !e.left:
-			e.left = here < e.seen*gone
-		default:
-			e.back = here > e.seen*gone
-			m.stuck = m.stuck || e.back
-		}
+		e.left = e.left || here < e.seen*gone
 	}
 }
 

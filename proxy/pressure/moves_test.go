@@ -170,7 +170,8 @@ func TestGrows(t *testing.T) {
 	}
 }
 
-// TestStuck: when those who went come back nobody else is asked, and it is told; when there is room again they go.
+// TestStuck: while the remote tier is full nobody else is asked, nobody is taken for deaf, and it is told; when there is room
+// again others are asked.
 func TestStuck(t *testing.T) {
 	work := map[string]float64{}
 	for i := range 10 {
@@ -178,16 +179,17 @@ func TestStuck(t *testing.T) {
 	}
 	h := newHost(t, work)
 	h.m.cfg.Grow, h.quota, h.full = 400*time.Millisecond, true, true
-	h.run(5 * time.Second)
-	if !h.m.Stuck() || len(h.list) == 0 {
+	h.run(time.Second)
+	if len(h.list) == 0 || h.m.Stuck() {
 		t.Fatalf("stuck: %t with %d asked", h.m.Stuck(), len(h.list))
 	}
 	n := len(h.list)
+	h.in.Full = true
 	h.run(20 * time.Second)
-	if len(h.list) != n {
-		t.Errorf("%d are asked, before it was %d", len(h.list), n)
+	if !h.m.Stuck() || len(h.list) != n {
+		t.Errorf("stuck: %t; %d are asked, before it was %d", h.m.Stuck(), len(h.list), n)
 	}
-	h.full = false
+	h.full, h.in.Full = false, false
 	h.run(2 * time.Second)
 	if h.m.Stuck() || len(h.list) < 7 {
 		t.Errorf("stuck: %t with %d asked", h.m.Stuck(), len(h.list))

@@ -74,7 +74,10 @@ type Config struct {
 	Signals [NumSignals]Range
 	Rise    time.Duration // time constant of the smoothing of what rises
 	Fall    time.Duration // ... and of what falls
-	Calm    time.Duration // a level is left when the pressure was below it for so long
+	// Drop is the most of the work that is refused at once. Refusing costs a third of serving and more: who refuses all that comes
+	// serves nothing.
+	Drop float64
+	Calm time.Duration // a level is left when the pressure was below it for so long
 }
 
 // On reports whether anything is looked at.

@@ -37,7 +37,7 @@ func Class(cpus float64, memory int64) string {
 
 // Profile returns what a profile says: one of the classes, or off. The error names those there are.
 func Profile(name string) (Config, error) {
-	c := Config{Rise: 200 * time.Millisecond, Fall: time.Second, Calm: 2 * time.Second}
+	c := Config{Drop: 0.5, Rise: 200 * time.Millisecond, Fall: time.Second, Calm: 2 * time.Second}
 	s := &c.Signals
 	s[CPU], s[Busy] = Range{0.8, 1}, Range{0.9, 1}
 	s[Delay], s[Throttled] = Range{0.010, 0.040}, Range{0.4, 0.8}

@@ -14,7 +14,7 @@ func TestExcess(t *testing.T) {
 		users := make([]User, 1+r.IntN(20))
 		total, privileged := 0.0, 0.0
 		for i := range users {
-			users[i] = User{Key: string(rune('a' + i)), Workload: string(rune('A' + r.IntN(4))), Work: r.ExpFloat64(), Privileged: r.IntN(8) == 0}
+			users[i] = User{Key: string(rune('a' + i)), Workload: string(rune('A' + r.IntN(4))), Work: r.ExpFloat64(), Privileged: r.IntN(8) == 0, Weight: r.Int64N(5), WorkloadWeight: r.Int64N(5)}
 			total += users[i].Work
 			if users[i].Privileged {
 				privileged += users[i].Work
@@ -51,6 +51,24 @@ func TestExcessOfWorkloads(t *testing.T) {
 	}
 	if want := 1 - 45.0/100; math.Abs(out[1]-want) > 1e-9 {
 		t.Errorf("each of the fifty loses %.3f, want %.3f", out[1], want)
+	}
+}
+
+// TestExcessByWeights: what is left is shared by weights; who wants less than its part keeps all.
+func TestExcessByWeights(t *testing.T) {
+	users := []User{
+		{Key: "light", Workload: "A", Work: 40},
+		{Key: "middle", Workload: "B", Work: 30, WorkloadWeight: 2},
+		{Key: "heavy", Workload: "C", Work: 35, WorkloadWeight: 4},
+		{Key: "modest", Workload: "D", Work: 5},
+		{Key: "small", Workload: "E", Work: 20, WorkloadWeight: 2},
+		{Key: "big", Workload: "E", Work: 20, Weight: 3, WorkloadWeight: 2},
+	}
+	out := Excess(users, 0.5) // 75 of 150 are left: 5 for the modest, 70 in nine parts
+	for i, want := range []float64{70. / 9, 140. / 9, 280. / 9, 5, 35. / 9, 105. / 9} {
+		if left := users[i].Work * (1 - out[i]); math.Abs(left-want) > 1e-9 {
+			t.Errorf("%s keeps %.3f, want %.3f", users[i].Key, left, want)
+		}
 	}
 }
 

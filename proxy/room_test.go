@@ -1,0 +1,158 @@
+package proxy
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/pressure"
+	"github.com/bellhop-mesh/bellhop/remote"
+)
+
+// TestOneGrant: what moved callers of a host have in flight and what its proxy hands over spend one grant; the proxy is told
+// what is left for it.
+func TestOneGrant(t *testing.T) {
+	r := newTier(t, remote.Grant{Calls: 10})
+	moved := r.movedCaller("pod", "h1")
+	over, say := r.handoff("h1")
+	for i := range int32(6) {
+		moved.bring(frame("Echo:say", 1, i, 1, "x"))
+	}
+	for i := range int32(4) {
+		say(i + 10)
+	}
+	if len(over.out) > 0 || r.p.inFlight.Load() != 10 {
+		t.Fatalf("%d calls are in flight", r.p.inFlight.Load())
+	}
+	say(20)
+	m := r.decoded(over.taken(), protocol.THeader)
+	if text, _, _ := protocol.AppException(m.Body, m.Payload); m.Type != protocol.MessageException || !strings.Contains(string(text), "grant is spent") {
+		t.Errorf("handed over beyond the grant: type %d, %q", m.Type, text)
+	}
+	more := r.movedCaller("pod2", "h1")
+	more.bring(frame("Echo:say", 1, 1, 1, "x"))
+	if text := r.fault(more); !strings.HasPrefix(text, "not executed: go home") {
+		t.Errorf("moved beyond the grant: %q", text)
+	}
+	other := r.movedCaller("pod3", "h2")
+	other.bring(frame("Echo:say", 1, 1, 1, "x"))
+	if text := r.fault(other); text != "" {
+		t.Errorf("another host's: %q", text)
+	}
+	list := r.calls(r.e1)
+	r.now += int64(time.Second)
+	for _, c := range list[6:7] { // the first that was handed over
+		r.reply(r.e1, c.Framing, c, stringStruct(0, "re"), nil)
+	}
+	if v, ok := r.decoded(over.taken(), protocol.THeader).Find(remote.KeyGrant); !ok || !strings.HasPrefix(string(v), "4,") {
+		t.Errorf("told %q, want 4 calls", v)
+	}
+	over.drop()
+	moved.drop()
+	more.drop()
+	other.drop()
+	if n := len(r.p.guard.hosts); n != 0 {
+		t.Errorf("%d hosts are kept without a connection", n)
+	}
+}
+
+// TestTurnAway: a remote proxy that must refuse a share refuses it evenly, twice as much of what is handed over, nothing of
+// callers whose local proxy is gone; of those that were asked to come it sends one home at a time, not all at once.
+func TestTurnAway(t *testing.T) {
+	r := newTier(t, remote.Grant{Calls: 1000})
+	r.p.guard.capacity.Store(1000)
+	r.p.guard.active.Store(true)
+	r.p.guard.drop.Store(spillOne / 2)
+	backup := r.open("backup")
+	over, say := r.handoff("h1")
+	moved := r.movedCaller("moved", "i1")
+	home, refused := 0, 0
+	for i := range int32(20) {
+		moved.bring(frame("Echo:say", 1, i, 1, "x"))
+		r.echo(r.e1)
+		switch m := r.decoded(moved.taken(), protocol.FramedBinary); {
+		case m.Type != protocol.MessageException:
+		case strings.Contains(string(m.Body), "not executed: go home"):
+			home++
+		default:
+			refused++
+		}
+		backup.bring(frame("Echo:say", 1, i, 1, "x"))
+		say(i)
+	}
+	if home != 1 || refused != 9 {
+		t.Errorf("of 20 calls %d were sent home, %d refused; want 1 and 9", home, refused)
+	}
+	if w := &r.w.stats; w.measures[measureOverflow] != 20 || w.measures[measureMoved] != 9 || w.measures[measureBackup] != 0 {
+		t.Errorf("counted %v", w.measures)
+	}
+	over.taken()
+	r.now += homeEvery
+	for i := range int32(2) {
+		moved.bring(frame("Echo:say", 1, 30+i, 1, "x"))
+	}
+	if n := r.w.stats.measures[measureGoHome]; n != 2 {
+		t.Errorf("%d sent home after half a second", n)
+	}
+}
+
+// TestProbe: a hard-pressed local proxy hands a call over now and then to see whether there is room; where there is none the
+// call is served here, and nobody learns of it.
+func TestProbe(t *testing.T) {
+	p := newPressed(t, 8, nil)
+	a := p.open("a")
+	p.at(pressure.AskToMove)
+	p.p.guard.probing.Store(true)
+	a.bring(frame("Echo:say", 1, 7, 1, "back"))
+	m := p.calls(p.r1)[0]
+	to := protocol.ReplyTo{}
+	to.SetFrom(m)
+	p.r1.bring(p.p.codecs[protocol.THeader].AppendFault(nil, protocol.Fault{Code: protocol.CodeOverload, Message: "full"}, &to))
+	here := p.calls(p.e1)
+	if len(here) != 1 || structString(here[0].Body, here[0].Payload) != "back" {
+		t.Fatalf("%d calls are served here", len(here))
+	}
+	p.reply(p.e1, protocol.FramedBinary, here[0], stringStruct(0, "re"), nil)
+	if got := p.decoded(a.taken(), protocol.FramedBinary); got.Type != protocol.MessageReply || got.Seq != 7 {
+		t.Errorf("got %v with sequence %d", got.Type, got.Seq)
+	}
+	if g := &p.p.guard; g.refused.Load() != 1 || g.taken.Load() != 0 {
+		t.Errorf("%d refused, %d served", g.refused.Load(), g.taken.Load())
+	}
+	send := func() (away int) {
+		a.bring(frame("Echo:say", 1, 8, 1, "x"))
+		away = p.echo(p.r1)
+		p.echo(p.e1)
+		a.taken()
+		return away
+	}
+	if send() != 0 {
+		t.Error("the next call was handed over at once")
+	}
+	p.now += probeEvery
+	if send() != 1 || p.p.guard.taken.Load() != 1 {
+		t.Errorf("%d served there", p.p.guard.taken.Load())
+	}
+}
+
+// TestFinal: while the remote tier has no room, what is refused does not say that it may be sent there.
+func TestFinal(t *testing.T) {
+	p := newPressed(t, 8, nil)
+	a := p.open("a")
+	p.excess("a", 1)
+	p.at(pressure.Refuse)
+	p.p.guard.drop.Store(spillOne / 2)
+	a.bring(frame("Echo:say", 1, 7, 1, "x"))
+	if text := p.fault(a); !strings.HasPrefix(text, "not executed: ") {
+		t.Errorf("got %q", text)
+	}
+	p.p.guard.full.Store(true)
+	a.bring(frame("Echo:say", 1, 8, 1, "x"))
+	if text := p.fault(a); !strings.HasPrefix(text, "the proxy of this host and the remote tier") {
+		t.Errorf("got %q", text)
+	}
+	if n := len(p.calls(p.r1)); n != 0 {
+		t.Errorf("%d were handed over", n)
+	}
+}
