@@ -116,6 +116,6 @@ func (d *Decision) Bucket(i int, caller []byte, now int64) *Bucket {
 	if k.callers == nil || len(k.callers) >= maxCallers {
 		k.callers = map[string]*Bucket{}
 	}
-	k.callers[string(caller)] = b
+	k.callers[b.Key[len(k.key):]] = b // the name is there once
 	return b
 }
