@@ -32,7 +32,7 @@ type call struct {
 	queued       int64            // how long it has waited for limits, ns
 	beyond       *govern.Limit    // that has refused it
 	brought      bool             // its caller named a deadline
-	ruledAway    bool             // handed over since a rule says so, though it could be served here
+	couldStay    bool             // handed over though it could be served here: by a rule, a drain, or to relieve this proxy
 	policy       *govern.Policy   // never nil once the call was admitted and its service is known
 	part         *govern.Part     // of its service's endpoints, that a rule sends it to; nil: all
 	cluster      *cluster.Cluster

@@ -108,16 +108,17 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 func (w *worker) toRemote(c *call, m *protocol.Message) bool {
 	here := c.cluster
 	if w.handOver(c, m, protocol.CodeOK) {
-		c.ruledAway = true
+		c.couldStay = true
 		return true
 	}
 	c.cluster, c.handed, c.tries = here, false, attempts{}
 	return false
 }
 
-// servedHere has a call served here after all that a rule or a drain sent away, when no remote proxy could be reached.
+// servedHere has a call served here after all that a rule, a drain or this proxy's relief sent away, when no remote proxy could
+// be reached.
 func (w *worker) servedHere(c *call, m *protocol.Message) bool {
-	if !c.ruledAway && !c.returns || c.retried {
+	if !c.couldStay && !c.returns || c.retried {
 		return false
 	}
 	cl := w.table.Lookup(c.to.Service)
@@ -125,9 +126,9 @@ func (w *worker) servedHere(c *call, m *protocol.Message) bool {
 		return false
 	}
 	if c.returns {
-		c.returns, c.probe, c.spilled, c.hops = false, false, false, remote.MaxHops // it goes nowhere else
+		c.returns, c.probe, c.hops = false, false, remote.MaxHops // it goes nowhere else
 	}
-	c.cluster, c.handed, c.ruledAway, c.tries = cl, false, false, attempts{}
+	c.cluster, c.handed, c.couldStay, c.spilled, c.tries = cl, false, false, false, attempts{}
 	w.choose(c, m)
 	return true
 }

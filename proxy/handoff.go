@@ -200,6 +200,10 @@ func (d *downstream) hello(m *protocol.Message) {
 		d.refuse(m, protocol.Fault{Code: protocol.CodeUnsupported, Message: "service " + remote.Service + " has only the method " + remote.MethodHello + " (TBinary)"})
 		return
 	}
+	if d.host != nil { // its calls are counted as a moved caller's
+		d.refuse(m, protocol.Fault{Code: protocol.CodeUnsupported, Message: "a caller that was asked to move can't become a hand-off connection: open another"})
+		return
+	}
 	h, err := w.p.cfg.Accept.Admit(m.Body, d.verified)
 	if err != nil {
 		w.stats.handoffRefused++

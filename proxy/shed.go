@@ -130,7 +130,7 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 	if c.dry != nil {
 		c.wouldHandOver(code)
 	}
-	c.handed, c.spilled, c.tries, c.cluster = true, true, attempts{}, w.table.Remotes
+	c.handed, c.spilled, c.couldStay, c.tries, c.cluster = true, true, true, attempts{}, w.table.Remotes
 	for c.tries.more() {
 		ep := c.pick(w)
 		if ep == nil {
@@ -144,7 +144,7 @@ func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) boo
 			return true
 		}
 	}
-	c.handed, c.spilled, c.tries, c.cluster = false, false, attempts{}, home
+	c.handed, c.spilled, c.couldStay, c.tries, c.cluster = false, false, false, attempts{}, home
 	return false
 }
 
