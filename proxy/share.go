@@ -38,6 +38,9 @@ const sharedFor = int64(100e6)
 // step.
 const sampleEvery = 8
 
+// timedEvery is one in how many of these samples work is timed, too, while work is shared out: the CPU clock is a system call.
+const timedEvery = 4
+
 // bytesCost is what so many bytes add to a call's cost, copied as they are a few times.
 func bytesCost(n int) int64 { return int64(n) / 2 }
 
@@ -70,6 +73,7 @@ type shares struct {
 	until   int64      // work is shared out until then
 	charged int64      // in all
 	sample  int        // times until a clock is read
+	untimed int        // samples since work was timed
 	chance  *rand.Rand // what samples are drawn by: not the numbers that choices are rehearsed with
 	pace    float64    // what work usually takes to its estimate: a quarter takes less. 0: not known yet
 	// delay is a moving mean of samples: ns from the read that brought a call to its being taken. Safe for concurrent use.
@@ -177,6 +181,9 @@ func (d *downstream) share(buf []byte) (used int) {
 	}
 	s.sample = w.nextSample()
 	w.delayed(l, w.p.clock()-w.now)
+	if !w.times() {
+		return d.consume(buf)
+	}
 	before, at := s.charged, w.p.cpu()
 	used = d.consume(buf)
 	s.learn(l, w.p.cpu()-at, s.charged-before)
@@ -222,6 +229,10 @@ func (w *worker) serveTurns() {
 		}
 		s.sample = w.nextSample()
 		w.delayed(d.lane, w.p.clock()-d.since)
+		if !w.times() {
+			w.serveTurn(d)
+			continue
+		}
 		l, at := d.lane, w.p.cpu()
 		w.serveTurn(d)
 		s.learn(l, w.p.cpu()-at, s.charged-before)
@@ -282,6 +293,16 @@ func (d *downstream) cameAt() int64 {
 
 func (w *worker) nextSample() int { return 1 + w.shares.chance.IntN(2*sampleEvery-1) }
 
+// times reports whether the work at hand is to be timed.
+func (w *worker) times() bool {
+	s := &w.shares
+	if w.now >= s.until { // nobody is there to be compared with
+		return false
+	}
+	s.untimed++
+	return s.untimed%timedEvery == 0
+}
+
 // A source whose work is found to be much dearer than usual pays for it, up to mostDear times the estimate. What makes less
 // of a difference than leastDear is how calls fall into turns.
 const (
@@ -309,14 +330,14 @@ func (s *shares) learn(l *lane, took, estimate int64) {
 	case s.pace == 0:
 		s.pace = r
 	case r > s.pace:
-		s.pace += s.pace / 128
+		s.pace += s.pace / 64
 	default:
-		s.pace -= s.pace * 3 / 128
+		s.pace -= s.pace * 3 / 64
 	}
 	if r > l.dear*s.pace {
-		l.dear = min(l.dear+l.dear/64, mostDear)
+		l.dear = min(l.dear+l.dear/32, mostDear)
 	} else {
-		l.dear = max(l.dear-l.dear/64, 1)
+		l.dear = max(l.dear-l.dear/32, 1)
 	}
 }
 
