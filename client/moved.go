@@ -39,14 +39,14 @@ func (movedArgs) Read(ctx context.Context, p thrift.TProtocol) error {
 	return p.Skip(ctx, thrift.STRUCT)
 }
 
-// mark is the frame that says so; nil when this connection is not to carry it.
-func (cd *codec) mark(ctx context.Context, c *Client, cn *conn) []byte {
+// mark is the frame that says so, also for a call that the local proxy has no room for (full): its host's grant is to be spent then, too; nil when this connection is not to carry it.
+func (cd *codec) mark(ctx context.Context, c *Client, cn *conn, full bool) []byte {
 	if cn.told || cn.tier != tierRemote {
 		return nil
 	}
 	cn.told = true
 	v, av := c.look()
-	if !v.moved || v.draining || v.down || av.File == nil {
+	if !v.moved && !full || v.stale || v.draining || v.down || av.File == nil {
 		return nil
 	}
 	own := codec{framing: cd.framing, service: ownService, cfg: cd.cfg}

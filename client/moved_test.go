@@ -35,6 +35,19 @@ func TestMarked(t *testing.T) {
 	}
 }
 
+// TestMarkedWhenFull: a call that the local proxy had no room for says so at the remote tier as well.
+func TestMarkedWhenFull(t *testing.T) {
+	h := newMovedHost(t, "you")
+	h.local.set("not_executed")
+	h.call(t)
+	h.call(t)
+	h.remote.mu.Lock()
+	defer h.remote.mu.Unlock()
+	if h.remote.marks != 1 {
+		t.Errorf("%d marks", h.remote.marks)
+	}
+}
+
 // TestGoHomeText: a fault in a framing without a header sends a moved caller home as well.
 func TestGoHomeText(t *testing.T) {
 	h := newMovedHost(t, "me")

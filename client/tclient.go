@@ -104,6 +104,7 @@ type exchange struct {
 	result thrift.TStruct
 	avoid  []endpoint // where it is not sent again
 	resent bool
+	full   bool // the local proxy, which lives, has no room for it
 }
 
 // outcome is how one attempt ended.
@@ -165,6 +166,7 @@ func (x *exchange) again(ctx context.Context, cn *conn, o outcome) bool {
 			return false
 		}
 		s.resentNotExecuted.Add(1)
+		x.full = cn.tier == tierLocal
 	case ClassLost:
 		if x.resent || !x.t.idempotent[x.method] {
 			return false
@@ -188,7 +190,7 @@ func (x *exchange) try(ctx context.Context, cn *conn) outcome {
 	stop := context.AfterFunc(ctx, func() { _ = cn.SetDeadline(time.Unix(1, 0)) })
 	defer stop()
 	frame := x.frame
-	mark := x.t.codec.mark(ctx, x.t.c, cn)
+	mark := x.t.codec.mark(ctx, x.t.c, cn, x.full)
 	if mark != nil {
 		frame = append(mark, frame...)
 	}

@@ -38,12 +38,17 @@ func (w *worker) onRequest(d *downstream, m *protocol.Message) {
 func (w *worker) enter(c *call, m *protocol.Message, f protocol.Fault) {
 	switch {
 	case f.Code == protocol.CodeOK:
-		if !w.p.guard.active.Load() || !w.full(c) {
-			w.govern(c, m)
-		}
+		w.serve(c, m)
 	case f.Code == protocol.CodeNoService && w.lookUp(c, m, &f): // goes on when its service is known
 	case !w.handOver(c, m, f.Code):
 		w.fail(c, f)
+	}
+}
+
+// serve has a call go on whose service is known.
+func (w *worker) serve(c *call, m *protocol.Message) {
+	if c.d == nil || !w.p.guard.active.Load() || !w.full(c) {
+		w.govern(c, m)
 	}
 }
 

@@ -179,7 +179,7 @@ func (w *worker) goOn(c *call, late bool) {
 	if c.cluster != nil {
 		c.stats = w.stats.method(c.cluster, m.Method)
 		c.declared(m)
-		w.govern(c, m)
+		w.serve(c, m)
 		return
 	}
 	if !w.handOver(c, m, protocol.CodeNoService) {

@@ -7,6 +7,7 @@ import (
 
 	"github.com/bellhop-mesh/bellhop/protocol"
 	"github.com/bellhop-mesh/bellhop/proxy/pressure"
+	"github.com/bellhop-mesh/bellhop/registry"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
 
@@ -154,5 +155,19 @@ func TestFinal(t *testing.T) {
 	}
 	if n := len(p.calls(p.r1)); n != 0 {
 		t.Errorf("%d were handed over", n)
+	}
+}
+
+// TestLookedUpIsAsked: a call that waited until its service was known is no way round the proxy's protection.
+func TestLookedUpIsAsked(t *testing.T) {
+	r := lookingUp(t, nil)
+	a := r.open("a")
+	a.bring(frame("Echo:say", 1, 1, 1, "x"))
+	r.p.sources.byKey["a"].excess.Store(spillOne)
+	r.p.guard.level.Store(uint32(pressure.Refuse))
+	r.p.guard.active.Store(true)
+	r.swap(&registry.Service{Name: "Echo", Endpoints: []registry.Endpoint{{Addr: "e1:1"}}})
+	if text := r.fault(a); !strings.Contains(text, "more calls than it can carry") || len(r.dials) != 0 {
+		t.Errorf("got %q, %d connects", text, len(r.dials))
 	}
 }

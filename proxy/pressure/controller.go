@@ -19,6 +19,7 @@ type State struct {
 	Since    time.Duration       // when the level was entered
 	Calm     bool                // the pressure is below where the level is left
 	smooth   [NumSignals]float64
+	hard     time.Duration // for how long there has been reason to drop
 	pressed  Level         // Level, but for Drop
 	below    time.Duration // since when every signal has been below Level; counts with Calm only
 	last     time.Duration
@@ -115,7 +116,8 @@ const (
 	dropMore  = 0.08 // of what is let in, every dropEvery
 	dropLess  = 0.02
 	dropOver  = 0.15
-	dropFrom  = 0.9 // of what makes calls wait
+	dropFrom  = 0.9             // of what makes calls wait
+	dropAfter = 2 * time.Second // callers who come from elsewhere bring what they have put off
 	dropEvery = 100 * time.Millisecond
 	dropFull  = 0.6 // of CPU's range: a proxy that its quota stops refuses nothing at once
 )
@@ -129,7 +131,9 @@ func (c *Controller) drop(dt time.Duration, x *Sample, stuck bool) {
 	times := float64(dt) / float64(dropEvery)
 	switch {
 	case s.Drop == 0:
-		if stuck && over && s.pressed >= AskToMove && max(s.smooth[Delay], s.smooth[Throttled]) >= dropFrom {
+		if !stuck || !over || s.pressed < AskToMove || max(s.smooth[Delay], s.smooth[Throttled]) < dropFrom {
+			s.hard = 0
+		} else if s.hard += dt; s.hard >= dropAfter {
 			s.Drop = dropFirst
 		}
 		return

@@ -37,7 +37,7 @@ func TestDrop(t *testing.T) {
 			if s.Drop > 0 && s.Level != Refuse || s.Drop > cfg.Drop {
 				t.Fatalf("%s, refuses %.2f", s.Level, s.Drop)
 			}
-			if now < 3*time.Second {
+			if now < 5*time.Second {
 				continue
 			}
 			n++

@@ -117,6 +117,7 @@ func (m *Moves) Step(now time.Duration, in *MoveInput) (list []Moved, changed bo
 			m.begun, m.decided = true, now
 		}
 	}
+	changed = m.again(now, in, work) || changed
 	changed = m.renew(now, in) || changed
 	for key, e := range m.list {
 		list = append(list, Moved{key, e.until})
@@ -261,6 +262,24 @@ func (m *Moves) held(key string) time.Duration { return m.cfg.TTL << m.past[key]
 // thought is what load a moved source would make if it came back.
 func (e *move) thought(now time.Duration) float64 {
 	return e.load * (1 - blend(now-e.since, halfLife*10/7)) // a half after halfLife
+}
+
+// again asks once more who was asked and is here all the same, now that the remote tier has room: whoever it sent home stays there
+// until the list is told anew.
+func (m *Moves) again(now time.Duration, in *MoveInput, work map[string]*User) (changed bool) {
+	if in.All || in.Full || !in.Now || in.State.Level < AskToMove || now-m.decided < m.cfg.Settle {
+		return false
+	}
+	for key, e := range m.list {
+		if u := work[key]; u != nil && e.left && u.Work > e.seen*gone && e.until-now < m.cfg.TTL-m.cfg.Settle {
+			e.until = now + m.cfg.TTL
+			changed = true
+		}
+	}
+	if changed {
+		m.decided = now
+	}
+	return changed
 }
 
 // renew goes on asking those who are not let go, in good time.

@@ -195,3 +195,22 @@ func TestStuck(t *testing.T) {
 		t.Errorf("stuck: %t with %d asked", h.m.Stuck(), len(h.list))
 	}
 }
+
+// TestAgain: who was sent home by a full remote tier is asked again, soon after it has room.
+func TestAgain(t *testing.T) {
+	h := newHost(t, map[string]float64{"a": 60, "b": 60, "c": 10})
+	h.m.cfg.Grow, h.quota = 400*time.Millisecond, true
+	h.run(3 * time.Second)
+	n := len(h.list)
+	if n == 0 {
+		t.Fatal("nobody is asked")
+	}
+	h.full, h.in.Full = true, true
+	h.run(3 * time.Second)
+	before := h.list[0].Until
+	h.in.Full = false // and those who were sent home are still there
+	h.run(5 * time.Second)
+	if len(h.list) < n || h.list[0].Until <= before {
+		t.Errorf("%v, before until %v", h.list, before)
+	}
+}
