@@ -213,7 +213,7 @@ func flood(ctx context.Context, s *governed.Stage) error {
 		if err != nil {
 			return err
 		}
-		s.Table.Note("nine with a quarter of what the proxy carries, a tenth without measure, "+proxy.name+": the nine's p99 end to end to when they are alone",
+		s.Table.Note("nine with 18 % of what the proxy carries, a tenth without measure, "+proxy.name+": the nine's p99 end to end to when they are alone",
 			ratio(pairs, "nine p99 µs").String()+fmt.Sprintf("; %.0f failed", sum(pairs, "nine failed")))
 		of := func(name string) string {
 			return governed.Each(pairs, func(p governed.Pair) float64 { return p.B.Figures[name] }).Format("%.1f", 1000)

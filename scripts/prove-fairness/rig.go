@@ -18,7 +18,7 @@ import (
 const (
 	small    = 128      // bytes of an ordinary call
 	large    = 64 << 10 // of a big one
-	busy     = 0.5      // of what the proxy carries, where it is to be busy and not late
+	busy     = 0.35     // of what the proxy carries, where it is to be busy and not late
 	warmup   = 500 * time.Millisecond
 	wireName = "framed-binary"
 )

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
@@ -96,7 +97,7 @@ func outlyRun(ctx context.Context, s *governed.Stage, list []endpoint) (*governe
 	run.Figures["p99 µs"] = governed.Merged(run.Sources, 99)
 	run.Figures["failed %"] = 100 * failed(run.Sources) / calls
 	run.Figures["failed early"] = early
-	run.Figures["ejections"], err = ejections(ctx, b)
+	run.Figures["ejections"], run.Note, err = ejections(ctx, b)
 	return run, err
 }
 
@@ -130,7 +131,7 @@ func declared(ctx context.Context, s *governed.Stage) error {
 	if err != nil {
 		return err
 	}
-	n, err := ejections(ctx, b)
+	n, why, err := ejections(ctx, b)
 	if err != nil {
 		return err
 	}
@@ -138,7 +139,7 @@ func declared(ctx context.Context, s *governed.Stage) error {
 	if err != nil {
 		return err
 	}
-	s.Table.Add("one endpoint throws nothing but declared exceptions: ejections", "0", fmt.Sprintf("%.0f", n), n == 0)
+	s.Table.Add("one endpoint throws nothing but declared exceptions: ejections", "0", strings.TrimSpace(fmt.Sprintf("%.0f %s", n, why)), n == 0)
 	share := part(before, after, 0)
 	s.Table.Add("… its share of the calls", "20 % ± 2", fmt.Sprintf("%.1f %%", 100*share), share > 0.18 && share < 0.22)
 	s.Table.Add("… calls that failed", "0", fmt.Sprintf("%.0f", failed(run.Sources)), failed(run.Sources) == 0)
@@ -195,11 +196,11 @@ func badCase(ctx context.Context, s *governed.Stage, name, rules string) error {
 	if err != nil {
 		return err
 	}
-	n, err := ejections(ctx, b)
+	n, why, err := ejections(ctx, b)
 	if err != nil {
 		return err
 	}
-	s.Table.Add("one workload sends only bad calls ("+name+"): ejections", "0", fmt.Sprintf("%.0f", n), n == 0)
+	s.Table.Add("one workload sends only bad calls ("+name+"): ejections", "0", strings.TrimSpace(fmt.Sprintf("%.0f %s", n, why)), n == 0)
 	neighbour := failed(run.Sources[:1])
 	s.Table.Add("… failed calls of the other workload", "0", fmt.Sprintf("%.0f", neighbour), neighbour == 0)
 	bad := float64(run.Sources[1].Calls + run.Sources[2].Calls)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -87,10 +88,18 @@ func failed(list []governed.Result) (n float64) {
 	return n
 }
 
-// ejections is how often endpoints were ejected, by the proxy's word.
-func ejections(ctx context.Context, b *prove.Bellhop) (float64, error) {
+// ejections is how often endpoints were ejected, by the proxy's word, and for what.
+func ejections(ctx context.Context, b *prove.Bellhop) (n float64, why string, err error) {
 	m, err := prove.Scrape(ctx, b.Admin)
-	return m.Sum("bellhop_ejections_total"), err
+	var reasons []string
+	for name, v := range m {
+		if labels, ok := strings.CutPrefix(name, "bellhop_ejections_total{"); ok && v > 0 {
+			n += v
+			reasons = append(reasons, fmt.Sprintf("%.0f %s", v, strings.TrimSuffix(labels, "}")))
+		}
+	}
+	slices.Sort(reasons)
+	return n, strings.Join(reasons, ", "), err
 }
 
 const warmup = 500 * time.Millisecond

@@ -37,12 +37,19 @@ func TestTable(t *testing.T) {
 	}
 }
 
-func TestTableMarkdown(t *testing.T) {
-	x := NewTable("prove-x")
+func TestTableAppend(t *testing.T) {
+	x, y := NewTable("prove-x"), NewTable("prove-x")
 	x.Add("a", "1", "2", false)
-	x.Note("b", "3")
-	if got := x.Markdown(); got != "| figure | target | measured | |\n|---|---|---|---|\n| a | 1 | 2 | FAILED |\n| b | – | 3 | – |\n" {
+	y.Add("b", "1", "1", true)
+	y.Note("c", "3")
+	x.Append(y)
+	want := "| figure | target | measured | |\n|---|---|---|---|\n| a | 1 | 2 | FAILED |\n| b | 1 | 1 | ok |\n| c | – | 3 | – |\n"
+	if got := Markdown(x.Rows()); got != want {
 		t.Error(got)
+	}
+	var b strings.Builder
+	if code := x.Finish(&b); code != 1 || !strings.HasSuffix(b.String(), "prove-x: 1 passed, 1 failed\n") {
+		t.Errorf("exit code %d, %s", code, b.String())
 	}
 }
 

@@ -48,11 +48,20 @@ func (t *Table) Finish(w io.Writer) int {
 	return t.code()
 }
 
-// Markdown is the table for a page.
-func (t *Table) Markdown() string {
+// Rows are figure, target, measured and the word for it.
+func (t *Table) Rows() [][4]string { return t.rows }
+
+// Append adds what another table has.
+func (t *Table) Append(o *Table) {
+	t.rows = append(t.rows, o.rows...)
+	t.good, t.bad = t.good+o.good, t.bad+o.bad
+}
+
+// Markdown is rows of a table for a page.
+func Markdown(rows [][4]string) string {
 	var b strings.Builder
 	b.WriteString("| figure | target | measured | |\n|---|---|---|---|\n")
-	for _, r := range t.rows {
+	for _, r := range rows {
 		b.WriteString("| " + strings.Join(r[:], " | ") + " |\n")
 	}
 	return b.String()

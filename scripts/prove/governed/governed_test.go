@@ -2,7 +2,10 @@ package governed
 
 import (
 	"context"
+	"encoding/json"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -94,7 +97,7 @@ func TestInterleave(t *testing.T) {
 		t.Errorf("%v: %s, %d pairs, %d runs kept", err, got, len(pairs), len(raw))
 	}
 	_, err = s.Interleave(context.Background(), "a", "b", func(context.Context, string) (*Run, error) { return &Run{Invalid: "always"}, nil })
-	if err == nil || !strings.Contains(err.Error(), "invalid 3 times: always") {
+	if err == nil || !strings.Contains(err.Error(), "invalid 5 times: always") {
 		t.Errorf("got %v", err)
 	}
 }
@@ -109,5 +112,34 @@ func TestReadCore(t *testing.T) {
 	}
 	if clock(1<<22) != 0 {
 		t.Error("a process that is not there has used CPU")
+	}
+}
+
+// TestKeep: a row that is played again takes the place of what was found before, the others stay, in the order of the proof.
+func TestKeep(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "governance")
+	page := dir + ".md"
+	if err := os.WriteFile(page, []byte("a\n<!-- prove-x:begin (by make) -->\nold\n<!-- prove-x:end -->\nb\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	row := func(name, measured string) playedRow {
+		return playedRow{Row: name, Table: [][4]string{{name, "1", measured, "ok"}}, Runs: []*Run{{Row: name, Figures: map[string]float64{"x": math.Inf(1)}}, {Row: name}}}
+	}
+	for _, now := range [][]playedRow{{row("second", "2"), row("first", "1")}, {row("second", "3")}} {
+		if err := keep(dir, "prove-x", []string{"first", "second"}, now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b, err := os.ReadFile(page)
+	if want := "| first | 1 | 1 | ok |\n| second | 1 | 3 | ok |\n"; err != nil || !strings.Contains(string(b), want) || strings.Contains(string(b), "old") {
+		t.Errorf("%v: %s", err, b)
+	}
+	var all []playedRow
+	b, err = os.ReadFile(filepath.Join(dir, "prove-x.json"))
+	if err == nil {
+		err = json.Unmarshal(b, &all)
+	}
+	if err != nil || len(all) != 2 || len(all[1].Runs) != 2 || all[1].Runs[0].Figures["x"] != -1 {
+		t.Errorf("%v: %s", err, b)
 	}
 }

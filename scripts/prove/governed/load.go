@@ -105,7 +105,8 @@ type Run struct {
 	Side    string             `json:"side"`
 	Pair    int                `json:"pair"`
 	Invalid string             `json:"invalid,omitempty"` // why it does not count
-	Cores   map[string]float64 `json:"cores"`             // CPU of each part in the measured time
+	Note    string             `json:"note,omitempty"`
+	Cores   map[string]float64 `json:"cores"` // CPU of each part in the measured time
 	Idle    float64            `json:"idle_other_core"`
 	Steal   float64            `json:"steal_other_core"` // of a virtual machine's core, taken by its host
 	Waited  map[string]float64 `json:"throttled_share,omitempty"`

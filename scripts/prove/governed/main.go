@@ -2,21 +2,16 @@ package governed
 
 import (
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
-	"io"
-	"math"
 	"os"
 	"os/signal"
-	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"syscall"
 	"time"
 
-	"github.com/bellhop-mesh/bellhop/scripts/bench/targets"
 	"github.com/bellhop-mesh/bellhop/scripts/prove"
 )
 
@@ -80,26 +75,22 @@ func Main(name string, rows []Row) {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
-	table, raw := prove.NewTable(name), []*Run{}
-	begun := time.Now()
+	table, all := prove.NewTable(name), []playedRow{}
 	for _, r := range rows {
 		if slices.Contains(o.only, r.Name) && ctx.Err() == nil {
-			play(ctx, name, r, o, table, &raw)
+			one := play(ctx, name, r, o, table)
+			all = append(all, one)
 		}
 	}
 	load, _ := os.ReadFile("/proc/loadavg") // others on the machine are in every figure of time
 	table.Note("the machine", machine(ctx)+"; load at the end "+strings.TrimSpace(string(load)))
-	invalid := 0
-	for _, r := range raw {
-		if r.Invalid != "" {
-			invalid++
-		}
-	}
-	table.Note("runs, and those that were invalid and made again", fmt.Sprintf("%d, %d", len(raw), invalid))
-	var text strings.Builder
-	code := table.Finish(io.MultiWriter(os.Stdout, &text))
+	code := table.Finish(os.Stdout)
 	if o.out != "" {
-		if err := keep(o.out, name, begun, text.String(), table.Markdown(), raw); err != nil {
+		var order []string
+		for _, r := range rows {
+			order = append(order, r.Name)
+		}
+		if err := keep(o.out, name, order, all); err != nil {
 			fmt.Fprintln(os.Stderr, name+":", err)
 			code = 1
 		}
@@ -112,58 +103,31 @@ func machine(ctx context.Context) string {
 	return prove.Machine() + ", bellhop " + prove.Version(ctx, "bin/bellhop")
 }
 
-// play is one row, from an empty folder to nothing left.
-func play(ctx context.Context, name string, r Row, o Options, table *prove.Table, raw *[]*Run) {
-	begun := time.Now()
+// play is one row, from an empty folder to nothing left. What it found is added to the table.
+func play(ctx context.Context, name string, r Row, o Options, table *prove.Table) playedRow {
+	begun, found, raw := time.Now(), prove.NewTable(name), []*Run{}
 	fmt.Fprintf(os.Stderr, "%s …", r.Name)
 	dir, err := os.MkdirTemp("", name+"-")
 	if err == nil {
-		s := &Stage{Options: o, Row: r.Name, Table: table, Dir: dir, units: map[string]bool{}, raw: raw}
+		s := &Stage{Options: o, Row: r.Name, Table: found, Dir: dir, units: map[string]bool{}, raw: &raw, before: quiet}
+		if o.Quick {
+			s.before = nil
+		}
 		err = r.Play(ctx, s)
 		s.Reset()
-		if os.Getenv("KEEP") == "" {
-			_ = os.RemoveAll(dir)
-		}
+		_ = os.RemoveAll(dir)
 	}
 	fmt.Fprintf(os.Stderr, " %.0f s\n", time.Since(begun).Seconds())
 	if err != nil {
-		table.Add(r.Name+" came to its end", "yes", err.Error(), false)
+		found.Add(r.Name+" came to its end", "yes", err.Error(), false)
 	}
-}
-
-// keep writes NAME.txt and NAME.json, and the table into the page beside the folder, where there is one.
-func keep(dir, name string, begun time.Time, text, markdown string, raw []*Run) error {
-	if err := os.MkdirAll(dir, 0o755); err != nil {
-		return err
-	}
-	at := begun.UTC().Format("2006-01-02 15:04")
-	head := fmt.Sprintf("make %s, begun %s\n\n", name, at)
-	page := strings.TrimSuffix(filepath.Clean(dir), "/") + ".md"
-	if _, err := os.Stat(page); err == nil {
-		if err := targets.Rewrite(page, name, "Run of "+at+" ([table](governance/"+name+".txt), [all runs](governance/"+name+".json)).\n\n"+markdown); err != nil {
-			return err
+	invalid := 0
+	for _, r := range raw {
+		if r.Invalid != "" {
+			invalid++
 		}
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".txt"), []byte(head+text), 0o644); err != nil {
-		return err
-	}
-	var b strings.Builder
-	b.WriteString("[\n")
-	for i, r := range raw { // a line each: small, and a difference can be read
-		for k, v := range r.Figures { // JSON has no infinity
-			if math.IsInf(v, 0) || math.IsNaN(v) {
-				r.Figures[k] = -1
-			}
-		}
-		line, err := json.Marshal(r)
-		if err != nil {
-			return err
-		}
-		b.Write(line)
-		if i+1 < len(raw) {
-			b.WriteString(",")
-		}
-		b.WriteString("\n")
-	}
-	return os.WriteFile(filepath.Join(dir, name+".json"), []byte(b.String()+"]\n"), 0o644)
+	found.Note("… runs, and those of them that were invalid", fmt.Sprintf("%d, %d", len(raw), invalid))
+	table.Append(found)
+	return playedRow{Row: r.Name, Begun: begun.UTC(), Machine: machine(ctx), Table: found.Rows(), Runs: raw}
 }

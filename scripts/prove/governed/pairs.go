@@ -6,10 +6,11 @@ import (
 	"math"
 	"os"
 	"slices"
+	"time"
 )
 
-// tries is how often a run is made again that was invalid.
-const tries = 3
+// tries is how often a run is made that turns out invalid.
+const tries = 5
 
 // Valid makes a run, and makes it again while it is invalid, a few times. Every one of them is kept.
 func (s *Stage) Valid(ctx context.Context, side string, pair int, make func(ctx context.Context) (*Run, error)) (*Run, error) {
@@ -17,6 +18,9 @@ func (s *Stage) Valid(ctx context.Context, side string, pair int, make func(ctx 
 	for range tries {
 		if err := ctx.Err(); err != nil {
 			return nil, err
+		}
+		if s.before != nil {
+			s.before(ctx)
 		}
 		r, err := make(ctx)
 		if err != nil {
@@ -30,9 +34,23 @@ func (s *Stage) Valid(ctx context.Context, side string, pair int, make func(ctx 
 			return r, nil
 		}
 		last = r.Invalid
-		fmt.Fprintf(os.Stderr, " [%s, pair %d, invalid: %s]", side, pair+1, last)
+		fmt.Fprintf(os.Stderr, " [%s, pair %d: %s]", side, pair+1, last)
 	}
 	return nil, fmt.Errorf("%s, pair %d: invalid %d times: %s", side, pair+1, tries, last)
+}
+
+// quiet waits until the other core is quiet, while nothing of ours runs on it; not for ever, since the run itself tells
+// whether it was disturbed.
+func quiet(ctx context.Context) {
+	const still, patience, look = 0.9, 60 * time.Second, 250 * time.Millisecond
+	for begun := time.Now(); time.Since(begun) < patience && ctx.Err() == nil; {
+		before, err := readCore(OtherCore)
+		pause(ctx, look)
+		after, err2 := readCore(OtherCore)
+		if err != nil || err2 != nil || after.idle-before.idle >= still*(after.total-before.total) {
+			return
+		}
+	}
 }
 
 // Pair is one run of each side, made one after the other.

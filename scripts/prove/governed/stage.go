@@ -24,7 +24,8 @@ type Stage struct {
 	units  map[string]bool
 	seed   uint64
 	raw    *[]*Run
-	n      int // of names
+	before func(ctx context.Context) // waits for a good moment for a run; nil: any is
+	n      int                       // of names
 }
 
 // part is a process whose CPU time is told.
