@@ -42,6 +42,7 @@ type Identity struct {
 	Namespace string            // of its pod; "": none is known
 	Unit      string            // its systemd unit; likewise
 	Labels    map[string]string // of its pod, as they were at accept; not to be changed
+	Crowd     bool              // it stands for callers that can't be told apart: what one does wrong is not held against all
 }
 
 // Limits are the bounds of the data plane. Every one has a fault code and a metric; see docs/operations.md.

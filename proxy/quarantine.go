@@ -11,6 +11,8 @@ import (
 
 // Quarantine says when a source is kept out because of what it sends. The zero value: never.
 //
+// A source that stands for many (Identity.Crowd) never is: each offender there loses its own connections only.
+//
 // Strikes are counted for what hurts others and no working caller does: bytes that can't be understood 1, replies that are
 // not taken 5 (they have been held for timeouts.write_stall), a panic in a codec 10. So a bug in one of a pod's many clients
 // costs that client its connection and not the pod its neighbours' place, until it comes several times a second.
@@ -59,7 +61,7 @@ func (c *conduct) counts(now int64, window time.Duration) bool {
 func (p *Proxy) strike(s *source, now int64, why closeReason) {
 	q, c := &p.cfg.Quarantine, &s.conduct
 	points := offences[why]
-	if points == 0 || q.Strikes <= 0 || s.quarantined(now) {
+	if points == 0 || q.Strikes <= 0 || s.Crowd || s.quarantined(now) {
 		return
 	}
 	c.mu.Lock()

@@ -118,3 +118,23 @@ func TestQuarantineRemembers(t *testing.T) {
 		t.Errorf("%d sources and %d workloads are remembered, want 2", n, m)
 	}
 }
+
+// TestCrowdIsNotQuarantined: of callers that can't be told apart each offender loses its connection, and nobody else anything.
+func TestCrowdIsNotQuarantined(t *testing.T) {
+	who := Identity{Source: "node", Crowd: true}
+	r := newRig(t, func(c *Config) {
+		c.Quarantine = Quarantine{Strikes: 2, Window: time.Second, First: time.Second, Most: 8 * time.Second}
+		c.Identify = func(net.Conn) (Identity, error) { return who, nil }
+	}, &registry.Snapshot{})
+	for range 20 {
+		c := r.caller(&listener{ListenerConfig: ListenerConfig{Name: "test"}}, who)
+		if c.bring([]byte("\x00\x00\x00\x05\x80\x01\x00\x01\xff nonsense")); !c.gone {
+			t.Fatal("who sent nonsense kept its connection")
+		}
+	}
+	src, err := r.p.join(nil)
+	if err != nil {
+		t.Fatalf("a neighbour is refused: %v", err)
+	}
+	r.p.leave(src)
+}

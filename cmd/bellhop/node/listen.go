@@ -249,7 +249,7 @@ type podDescriber func(uid string) (namespace string, labels map[string]string)
 
 // identityOf is a source as the data plane has it.
 func identityOf(s identity.Source, describe podDescriber) proxy.Identity {
-	who := proxy.Identity{Source: s.Key, Workload: s.Workload}
+	who := proxy.Identity{Source: s.Key, Workload: s.Workload, Crowd: s.Kind == identity.Node || s.Kind == identity.Address}
 	switch {
 	case s.Kind == identity.Unit:
 		who.Unit = s.Key

@@ -271,6 +271,8 @@ func TestIdentityOf(t *testing.T) {
 		{identity.Source{Kind: identity.Pod, Key: "u2", Workload: "u2"}, proxy.Identity{Source: "u2", Workload: "u2"}},
 		{identity.Source{Kind: identity.Unit, Key: "web@7.service", Workload: "web@.service"}, proxy.Identity{Source: "web@7.service", Workload: "web@.service", Unit: "web@7.service"}},
 		{identity.Source{Kind: identity.User, Key: "uid:0", Workload: "uid:0"}, proxy.Identity{Source: "uid:0", Workload: "uid:0"}},
+		{identity.Source{Kind: identity.Node, Key: "node", Workload: "node"}, proxy.Identity{Source: "node", Workload: "node", Crowd: true}},
+		{identity.Source{Kind: identity.Address, Key: "ip:10.0.0.7", Workload: "ip:10.0.0.7"}, proxy.Identity{Source: "ip:10.0.0.7", Workload: "ip:10.0.0.7", Crowd: true}},
 	} {
 		if got := identityOf(c.source, describe); !reflect.DeepEqual(got, c.want) {
 			t.Errorf("%+v is %+v", c.source, got)
