@@ -83,7 +83,9 @@ func (w *worker) probe(c *call, m *protocol.Message) bool {
 		return false
 	}
 	w.probeAt = w.now + probeEvery
-	c.kept, c.keptCodec, c.returns, c.probe = append(c.kept[:0], m.Frame...), c.d.codec, true, true
+	if c.returns, c.probe = true, true; m != &w.retry {
+		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
+	}
 	if w.spillOver(c, m, protocol.CodeOverload) {
 		return true
 	}
