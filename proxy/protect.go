@@ -79,9 +79,6 @@ const (
 func (g *guard) init(p *Proxy) {
 	c := &p.cfg.Protection
 	g.p, g.bell = p, make(chan struct{}, 1)
-	if p.cfg.Accept != nil { // it keeps what it has for callers whose local proxy is gone
-		c.Pressure.Drop = dropsGuests
-	}
 	g.control, g.moves = pressure.NewController(c.Pressure), pressure.NewMoves(c.Moves)
 	g.cap = pressure.NewCapacity(min(leastCapacity*p.cfg.Workers, p.cfg.Limits.TotalCalls), p.cfg.Limits.TotalCalls)
 	g.hosts = map[string]*hostUse{}
@@ -148,7 +145,7 @@ func (g *guard) step() bool {
 func (g *guard) decide(now int64, x pressure.Sample) {
 	before := g.control.State()
 	g.full.Store(g.room.Observe(g.taken.Swap(0), g.refused.Swap(0)))
-	s := g.control.Observe(time.Duration(now), x, g.p.cfg.Accept != nil || g.moves.Stuck())
+	s := g.control.Observe(time.Duration(now), x, g.moves.Stuck())
 	if s.Level != before.Level {
 		g.entered[s.Level]++
 		g.p.logLevel(before.Level, s)
@@ -256,9 +253,6 @@ func (g *guard) askToMove(now int64, x *pressure.Sample, s pressure.State, users
 	g.p.logMoved(moved, s, all)
 }
 
-// dropsGuests is the most of what is handed over, or comes since it was asked to, that a remote proxy refuses at once.
-const dropsGuests = 0.9
-
 // Pressure at which somebody is asked to move, and at which it can't be told how much more there is.
 const (
 	asksLeast = 0.25
@@ -294,14 +288,14 @@ const (
 // admission is a remote proxy's: how many calls it takes in flight, and what of it each hand-off connection is told.
 func (g *guard) admission(now int64, s pressure.State) {
 	delay := g.p.cfg.Protection.Pressure.Signals[pressure.Delay]
-	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse && s.Drop == 0
+	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse
 	capacity := g.cap.Observe(time.Duration(now), congested, g.p.inFlight.Load())
 	g.capacity.Store(int64(capacity))
 	g.demand = max(float64(g.peak.Swap(g.overflow.Load())), g.demand*(1-g.weight))
 	ratio := uint32(0)
-	if g.cap.Limited() || s.Drop > 0 {
+	if g.cap.Limited() {
 		free := float64(capacity)*(1-g.p.cfg.Protection.Reserve) - float64(g.p.inFlight.Load()-g.overflow.Load())
-		ratio = uint32(max(1, min(max(free, 0)/max(g.demand, 1), 64)*ratioOne*max(0, 1-2*s.Drop)))
+		ratio = uint32(max(1, min(max(free, 0)/max(g.demand, 1), 64)*ratioOne))
 	}
 	g.ratio.Store(ratio)
 }

@@ -58,43 +58,37 @@ func TestOneGrant(t *testing.T) {
 	}
 }
 
-// TestTurnAway: a remote proxy that must refuse a share refuses it evenly, twice as much of what is handed over, nothing of
-// callers whose local proxy is gone; of those that were asked to come it sends one home at a time, not all at once.
+// TestTurnAway: of the callers that were asked to come, and that a remote proxy has no room for, one at a time is sent home for
+// good, not all at once: all would be back at a host that asked them to leave.
 func TestTurnAway(t *testing.T) {
 	r := newTier(t, remote.Grant{Calls: 1000})
-	r.p.guard.capacity.Store(1000)
-	r.p.guard.active.Store(true)
-	r.p.guard.drop.Store(spillOne / 2)
-	backup := r.open("backup")
-	over, say := r.handoff("h1")
+	r.capacity(10) // moved ones up to 8
 	moved := r.movedCaller("moved", "i1")
-	home, refused := 0, 0
-	for i := range int32(20) {
+	for i := range int32(8) {
 		moved.bring(frame("Echo:say", 1, i, 1, "x"))
-		r.echo(r.e1)
-		switch m := r.decoded(moved.taken(), protocol.FramedBinary); {
-		case m.Type != protocol.MessageException:
-		case strings.Contains(string(m.Body), "not executed: go home"):
-			home++
-		default:
-			refused++
+	}
+	home := func(n int) (home, refused int) {
+		for i := range n {
+			c := r.movedCaller("pod", "i1")
+			c.bring(frame("Echo:say", 1, int32(i), 1, "x"))
+			switch text := r.fault(c); {
+			case strings.HasPrefix(text, "not executed: go home"):
+				home++
+			case strings.HasPrefix(text, "not executed: the remote proxy is full"):
+				refused++
+			}
 		}
-		backup.bring(frame("Echo:say", 1, i, 1, "x"))
-		say(i)
+		return home, refused
 	}
-	if home != 1 || refused != 9 {
-		t.Errorf("of 20 calls %d were sent home, %d refused; want 1 and 9", home, refused)
+	if h, n := home(20); h != 1 || n != 19 {
+		t.Errorf("of 20 callers %d were sent home, %d refused", h, n)
 	}
-	if w := &r.w.stats; w.measures[measureOverflow] != 20 || w.measures[measureMoved] != 9 || w.measures[measureBackup] != 0 {
-		t.Errorf("counted %v", w.measures)
-	}
-	over.taken()
 	r.now += homeEvery
-	for i := range int32(2) {
-		moved.bring(frame("Echo:say", 1, 30+i, 1, "x"))
+	if h, n := home(2); h != 1 || n != 1 {
+		t.Errorf("after half a second %d were sent home, %d refused", h, n)
 	}
-	if n := r.w.stats.measures[measureGoHome]; n != 2 {
-		t.Errorf("%d sent home after half a second", n)
+	if w := &r.w.stats; w.measures[measureGoHome] != 2 || w.measures[measureMoved] != 20 {
+		t.Errorf("counted %v", w.measures)
 	}
 }
 

@@ -83,7 +83,9 @@ func (w *worker) probe(c *call, m *protocol.Message) bool {
 		return false
 	}
 	w.probeAt = w.now + probeEvery
-	c.kept, c.keptCodec, c.returns, c.probe = append(c.kept[:0], m.Frame...), c.d.codec, true, true
+	if c.returns, c.probe = true, true; m != &w.retry {
+		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
+	}
 	if w.spillOver(c, m, protocol.CodeOverload) {
 		return true
 	}
@@ -191,20 +193,19 @@ func (w *worker) full(c *call) bool {
 	if limit == 0 {
 		return false
 	}
-	drop := uint64(g.drop.Load())
 	n, reserve := float64(w.p.inFlight.Load()), w.p.cfg.Protection.Reserve
 	if c.cluster.Name == w.p.cfg.Protection.Own {
 		return false
 	}
 	switch {
 	case d.handoff:
-		if n <= limit*(1-reserve) && !w.drops(&w.droppedOverflow, min(2*drop, spillOne), c) {
+		if n <= limit*(1-reserve) {
 			return false
 		}
 		w.measured(c, measureOverflow)
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy is full: what it has left is for callers whose local proxy is gone"})
 	case d.host != nil:
-		if n <= limit*(1-reserve/2) && !w.drops(&w.droppedMoved, drop, c) {
+		if n <= limit*(1-reserve/2) {
 			return false
 		}
 		w.turnAway(c)
@@ -216,15 +217,6 @@ func (w *worker) full(c *call) bool {
 		w.fail(c, protocol.Fault{Code: protocol.CodeOverload, Message: "the remote proxy has more calls than it can carry"})
 	}
 	return true
-}
-
-// drops reports whether the next call of its kind is one of the share that is answered as not executed: evenly spread.
-func (w *worker) drops(at *uint64, share uint64, c *call) bool {
-	was := *at
-	if c.dry == nil {
-		*at += share
-	}
-	return (was+share)/spillOne != was/spillOne
 }
 
 // homeEvery is the shortest time between two moved callers that are sent home for want of room, ns: what the last one brought

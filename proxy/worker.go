@@ -50,16 +50,14 @@ type worker struct {
 	retiring retiring
 	lookups  lookups
 	shares   shares
-	// what is refused of a kind, of spillOne: see drops
-	droppedOverflow, droppedMoved uint64
-	probeAt                       int64 // when a call may be handed over to find out whether the remote tier has room
-	wheel                         *wheel
-	evidence                      cluster.Evidence
-	turns                         map[*govern.Split]uint64 // of splits: where the next call goes
-	stats                         workerStats
-	sense                         sense
-	failures                      failures
-	bufs                          bufferPool
+	probeAt  int64 // when a call may be handed over to find out whether the remote tier has room
+	wheel    *wheel
+	evidence cluster.Evidence
+	turns    map[*govern.Split]uint64 // of splits: where the next call goes
+	stats    workerStats
+	sense    sense
+	failures failures
+	bufs     bufferPool
 
 	downs        map[*downstream]struct{}
 	ups          map[*upstream]struct{}
