@@ -79,7 +79,9 @@ func Main(name string, rows []Row) {
 	for _, r := range rows {
 		if slices.Contains(o.only, r.Name) && ctx.Err() == nil {
 			one := play(ctx, name, r, o, table)
-			all = append(all, one)
+			if ctx.Err() == nil { // what was interrupted says nothing
+				all = append(all, one)
+			}
 		}
 	}
 	load, _ := os.ReadFile("/proc/loadavg") // others on the machine are in every figure of time
