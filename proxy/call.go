@@ -164,6 +164,9 @@ func (w *worker) admit(c *call, d *downstream, m *protocol.Message) protocol.Fau
 	c.src = d.src
 	calls := w.p.begin(d.src)
 	total := w.p.inFlight.Add(1)
+	if g := &w.p.guard; w.p.cfg.Accept != nil && total > g.busiest.Load() {
+		g.busiest.Store(total) // workers may lose a little to each other
+	}
 	c.size = len(m.Frame) + m.Rest
 	d.size += int64(c.size)
 	if m.Rest > 0 { // no more of it is ever held

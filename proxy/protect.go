@@ -38,6 +38,7 @@ type guard struct {
 	active   atomic.Bool // workers have something to ask the guard (shed.go)
 	level    atomic.Uint32
 	capacity atomic.Int64  // calls in flight that a remote proxy takes
+	busiest  atomic.Int64  // the most that were since the last look
 	ratio    atomic.Uint32 // what grants are multiplied by, of ratioOne; 0: they are whole
 	drop     atomic.Uint32 // the share of what it is offered that is answered as not executed at once, of spillOne
 	probing  atomic.Bool   // now and then a call is handed over to find out whether the remote tier has room
@@ -289,7 +290,7 @@ const (
 func (g *guard) admission(now int64, s pressure.State) {
 	delay := g.p.cfg.Protection.Pressure.Signals[pressure.Delay]
 	congested := g.mean[pressure.Delay] > (delay.Low+delay.High)/2 || g.mean[pressure.CPU] > fullCPU || s.Level >= pressure.Refuse
-	capacity := g.cap.Observe(time.Duration(now), congested, g.p.inFlight.Load())
+	capacity := g.cap.Observe(time.Duration(now), congested, g.busiest.Swap(g.p.inFlight.Load()))
 	g.capacity.Store(int64(capacity))
 	g.demand = max(float64(g.peak.Swap(g.overflow.Load())), g.demand*(1-g.weight))
 	ratio := uint32(0)

@@ -85,7 +85,7 @@ func TestCapacity(t *testing.T) {
 		}
 		inFlight = min(900, cap)
 	}
-	if !c.Limited() || inFlight < 150 || inFlight > 220 {
+	if !c.Limited() || inFlight < 150 || inFlight > 240 {
 		t.Errorf("settled at %d", inFlight)
 	}
 	for range 1200 {
@@ -94,5 +94,29 @@ func TestCapacity(t *testing.T) {
 	}
 	if c.Limited() {
 		t.Error("still limited after two calm minutes")
+	}
+}
+
+// TestCapacityComesBack: a moment of congestion costs a moment: what was carried before it is carried again within a second.
+func TestCapacityComesBack(t *testing.T) {
+	c, now := NewCapacity(16, 16384), time.Duration(0)
+	look := func(congested bool, inFlight int64) (n int) {
+		now += lookEvery
+		return c.Observe(now, congested, inFlight)
+	}
+	for range 20 {
+		look(false, 400)
+	}
+	for range 10 { // callers that are refused go away: what is in flight says less and less
+		look(true, 40)
+	}
+	if n := look(true, 10); n > 400 || n < 100 {
+		t.Fatalf("after a second of congestion it takes %d", n)
+	}
+	for range 9 {
+		look(false, 40)
+	}
+	if n := look(false, 40); n < 200 {
+		t.Errorf("a second later it takes %d, and carried 400", n)
 	}
 }
