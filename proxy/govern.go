@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/bellhop-mesh/bellhop/protocol"
+	"github.com/bellhop-mesh/bellhop/proxy/cluster"
 	"github.com/bellhop-mesh/bellhop/proxy/govern"
 	"github.com/bellhop-mesh/bellhop/remote"
 )
@@ -95,7 +96,7 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 		w.fail(c, f)
 		return
 	}
-	if c.policy.Remote && c.hops == 0 && w.toRemote(c, m) {
+	if c.policy.Remote && c.hops == 0 && w.sendAway(c, m, protocol.CodeOK) {
 		return
 	}
 	if w.p.guard.active.Load() && w.shed(c, m) {
@@ -104,15 +105,21 @@ func (w *worker) governed(c *call, m *protocol.Message) {
 	w.choose(c, m)
 }
 
-// toRemote gives a call to the remote tier because a rule says so. Where it can't be had there it is served here.
-func (w *worker) toRemote(c *call, m *protocol.Message) bool {
-	here := c.cluster
-	if w.handOver(c, m, protocol.CodeOK) {
-		c.couldStay = true
+// sendAway hands a call over that could be served here as well: because a rule says so, for a drain, or to relieve this proxy.
+// false: the remote tier can't have it, and nothing has changed.
+func (w *worker) sendAway(c *call, m *protocol.Message, code protocol.Code) bool {
+	home := c.cluster
+	c.couldStay = true // before it is handed over: it may be over, and another's, after
+	if w.handOver(c, m, code) {
 		return true
 	}
-	c.cluster, c.handed, c.tries = here, false, attempts{}
+	c.stays(home)
 	return false
+}
+
+// stays takes back that a call was handed over: it is one of this cluster's, which no endpoint was offered yet.
+func (c *call) stays(home *cluster.Cluster) {
+	c.cluster, c.handed, c.couldStay, c.spilled, c.tries = home, false, false, false, attempts{}
 }
 
 // servedHere has a call served here after all that a rule, a drain or this proxy's relief sent away, when no remote proxy could
@@ -128,7 +135,7 @@ func (w *worker) servedHere(c *call, m *protocol.Message) bool {
 	if c.returns {
 		c.returns, c.probe, c.hops = false, false, remote.MaxHops // it goes nowhere else
 	}
-	c.cluster, c.handed, c.couldStay, c.spilled, c.tries = cl, false, false, false, attempts{}
+	c.stays(cl)
 	w.choose(c, m)
 	return true
 }

@@ -41,7 +41,7 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 		if c.returns = true; m != &w.retry {
 			c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
 		}
-		if w.spillOver(c, m, protocol.CodeDraining) {
+		if w.sendAway(c, m, protocol.CodeDraining) {
 			w.measured(c, measureDrained)
 			return true
 		}
@@ -56,7 +56,7 @@ func (w *worker) shed(c *call, m *protocol.Message) bool {
 	}
 	switch {
 	case g.drop.Load() > 0: // handing it over costs as much as serving it, and the remote tier has no room
-	case w.spillOver(c, m, protocol.CodeOverload):
+	case w.sendAway(c, m, protocol.CodeOverload):
 		w.measured(c, measureHandedOver)
 		return true
 	case w.p.cfg.HandOff == nil && pressure.Level(g.level.Load()) < pressure.Refuse:
@@ -86,7 +86,7 @@ func (w *worker) probe(c *call, m *protocol.Message) bool {
 	if c.returns, c.probe = true, true; m != &w.retry {
 		c.kept, c.keptCodec = append(c.kept[:0], m.Frame...), c.d.codec
 	}
-	if w.spillOver(c, m, protocol.CodeOverload) {
+	if w.sendAway(c, m, protocol.CodeOverload) {
 		return true
 	}
 	c.returns, c.probe = false, false
@@ -123,37 +123,11 @@ func (w *worker) measured(c *call, m measure) {
 	}
 }
 
-// spillOver hands a call over that could be served here as well: only where it can leave at once, or open the first connection.
-func (w *worker) spillOver(c *call, m *protocol.Message, code protocol.Code) bool {
-	if c.upload != nil || c.hops >= remote.MaxHops || !w.p.cfg.HandOff.HandsOff(code, c.cluster.MayRemote) {
-		return false
-	}
-	home := c.cluster
-	if c.dry != nil {
-		c.wouldHandOver(code)
-	}
-	c.handed, c.spilled, c.couldStay, c.tries, c.cluster = true, true, true, attempts{}, w.table.Remotes
-	for c.tries.more() {
-		ep := c.pick(w)
-		if ep == nil {
-			break
-		}
-		c.tries.offered(ep)
-		if w.poolOf(c.cluster, ep).leaves(c, m) {
-			if c.dry == nil {
-				w.stats.handedOver[code]++
-			}
-			return true
-		}
-	}
-	c.handed, c.spilled, c.couldStay, c.tries, c.cluster = false, false, false, attempts{}, home
-	return false
-}
-
 // comeBack serves a call here after all: the remote proxy that the host is drained to did not run it.
 func (w *worker) comeBack(c *call) {
 	w.stats.measures[measureServed]++
-	c.handed, c.spilled, c.returns, c.tries, c.hops = false, false, false, attempts{}, remote.MaxHops // it goes nowhere else
+	c.stays(nil)                              // resubmit looks it up
+	c.returns, c.hops = false, remote.MaxHops // it goes nowhere else
 	w.resubmit(c, c.keptCodec, c.kept)
 }
 
