@@ -20,30 +20,31 @@ type scene struct {
 	quiet, noisy func(target string) []governed.Source
 }
 
+// lines are the connections of a source, and how many calls each may have in flight.
+type lines struct{ connections, depth int }
+
 // moreCalls: the tenth makes ten times as many calls on as many connections.
-func moreCalls(ctx context.Context, s *governed.Stage) error {
-	return neighbours(ctx, s, func(r *rig, total float64) (scene, error) {
-		return scene{
-			name:  "one source makes 10× the calls",
-			quiet: spread(func(t, unit string) []governed.Source { return list(one(unit, t, total/10, 8, 16, small)) }),
-			noisy: apart(
-				func(t, unit string) []governed.Source { return list(one(unit, t, total/19, 8, 16, small)) },
-				func(t string) governed.Source { return one(greedy, t, total*10/19, 8, 64, small) }),
-		}, nil
-	})
-}
+var moreCalls = byNumbers("one source makes 10× the calls", lines{8, 16}, lines{8, 16}, lines{8, 64})
 
 // moreConnections: the tenth has ten times the connections, each as busy as any.
-func moreConnections(ctx context.Context, s *governed.Stage) error {
-	return neighbours(ctx, s, func(r *rig, total float64) (scene, error) {
-		return scene{
-			name:  "one source has 10× the connections",
-			quiet: spread(func(t, unit string) []governed.Source { return list(one(unit, t, total/10, 15, 1, small)) }),
-			noisy: apart(
-				func(t, unit string) []governed.Source { return list(one(unit, t, total/19, 8, 1, small)) },
-				func(t string) governed.Source { return one(greedy, t, total*10/19, 80, 1, small) }),
-		}, nil
-	})
+var moreConnections = byNumbers("one source has 10× the connections", lines{15, 1}, lines{8, 1}, lines{80, 1})
+
+// byNumbers: the tenth has ten times the small calls of each of the nine; even are the lines of each of ten alike.
+func byNumbers(name string, even, polite, heavy lines) func(context.Context, *governed.Stage) error {
+	return func(ctx context.Context, s *governed.Stage) error {
+		return neighbours(ctx, s, func(_ *rig, total float64) (scene, error) {
+			of := func(unit, target string, rate float64, l lines) governed.Source {
+				return one(unit, target, rate, l.connections, l.depth, small)
+			}
+			return scene{
+				name:  name,
+				quiet: spread(func(t, unit string) []governed.Source { return list(of(unit, t, total/10, even)) }),
+				noisy: apart(
+					func(t, unit string) []governed.Source { return list(of(unit, t, total/19, polite)) },
+					func(t string) governed.Source { return of(greedy, t, total*10/19, heavy) }),
+			}, nil
+		})
+	}
 }
 
 // biggerCalls: the tenth makes calls of 64 KiB, as many as are ten times the work of another's calls.
